@@ -1,0 +1,48 @@
+import type { Command } from "commander";
+import { canScannerCommand } from "./can-scanner.ts";
+import { devicesCommand } from "./devices.ts";
+import { doctorCommand } from "./doctor.ts";
+import { etlCommand } from "./etl.ts";
+import { importCommand } from "./import.ts";
+import { lagCommand } from "./lag.ts";
+import { ledgerCommand } from "./ledger.ts";
+import { migrateCommand } from "./migrate.ts";
+import { migrateCanMessagesCommand } from "./migrate-can-messages.ts";
+import { mosquittoCommand } from "./mosquitto.ts";
+import { publishCommand } from "./publish.ts";
+import { quarantineCommand } from "./quarantine.ts";
+import { replayCommand } from "./replay.ts";
+import { seedCommand } from "./seed.ts";
+import { simulateCommand } from "./simulate.ts";
+import { statusCommand } from "./status.ts";
+import { tailCommand } from "./tail.ts";
+import { traceCommand } from "./trace.ts";
+import { upCommand } from "./up.ts";
+import { keysCommand, usersCommand } from "./users.ts";
+
+/** Every command of the CLI, in the order of `--help`. */
+export function commands(): Command[] {
+  return [
+    upCommand(),
+    statusCommand(),
+    doctorCommand(),
+    lagCommand(),
+    ledgerCommand(),
+    tailCommand(),
+    traceCommand(),
+    devicesCommand(),
+    usersCommand(),
+    keysCommand(),
+    mosquittoCommand(),
+    publishCommand(),
+    simulateCommand(),
+    canScannerCommand(),
+    importCommand(),
+    etlCommand(),
+    seedCommand(),
+    replayCommand(),
+    quarantineCommand(),
+    migrateCommand(),
+    migrateCanMessagesCommand(),
+  ];
+}

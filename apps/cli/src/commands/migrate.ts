@@ -1,0 +1,27 @@
+import { migrate } from "@sluice/db";
+import { Command } from "commander";
+import { connect } from "../connect.ts";
+import { environment } from "../environment.ts";
+
+const EXAMPLES = `
+Examples:
+  $ ./sluice migrate
+  $ DATABASE_URL=postgres://user:password@host/db ./sluice migrate --json
+
+./sluice up migrates by itself. DATABASE_URL names an outside database; without it, the one of the data folder.`;
+
+/** `sluice migrate`: bring the database up to this version. */
+export function migrateCommand(): Command {
+  return new Command("migrate")
+    .description("bring the database up to this version")
+    .option("--json", "print one JSON object")
+    .addHelpText("after", EXAMPLES)
+    .action(async (options: { json?: boolean }, command: Command) => {
+      const outside = environment.DATABASE_URL;
+      const url = outside || connect(command.optsWithGlobals<{ dataDir?: string }>()).urls.postgres;
+      const applied = await migrate(url);
+      if (options.json) process.stdout.write(`${JSON.stringify({ applied })}\n`);
+      else if (applied.length === 0) process.stdout.write("The database is up to date.\n");
+      else process.stdout.write(`${applied.map((name) => `applied ${name}`).join("\n")}\n`);
+    });
+}

@@ -1,0 +1,13 @@
+import { resolve } from "node:path";
+
+/** The variables this command was started with: the one place of the CLI that reads them. */
+export const environment: Readonly<Record<string, string | undefined>> = process.env;
+
+/** The folder of this installation. */
+export const ROOT = resolve(import.meta.dirname, "../../..");
+
+/** The data folder meant by `--data-dir`, else `SLUICE_DATA_DIR`, else `.sluice` of this installation. */
+export function resolveDataDir(option?: string): string {
+  const named = option ?? environment.SLUICE_DATA_DIR;
+  return named === undefined || named === "" ? resolve(ROOT, ".sluice") : resolve(named);
+}

@@ -1,0 +1,51 @@
+/** `npm run bench -- <case> [--seconds N] [--json]`: measures this machine; see docs/benchmarks.md. */
+import { parseArgs } from "node:util";
+import { benchDrain, INFLUX, POSTGRES } from "./drain.ts";
+import { benchE2e } from "./e2e.ts";
+import { benchHttp } from "./http.ts";
+import { benchMosquitto } from "./mosquitto.ts";
+import { READINGS_PER_MESSAGE } from "./payload.ts";
+
+const USAGE = `Usage: npm run bench -- <case> [--seconds N] [--rate N] [--messages N] [--json]
+
+Cases:
+  e2e       MQTT QoS 1 into the built-in broker, committed rows out; group postgres alone
+  e2e-all   the same with InfluxDB written beside it
+  mosquitto devices on an external Mosquitto, followed by the gateway
+  http      batches over HTTP
+  influx    a backlog is written to InfluxDB
+  drain     a backlog of 1 million messages is stored
+
+Example: npm run bench -- e2e --seconds 60 --json
+`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: "string", default: "60" },
+    rate: { type: "string", default: "80000" },
+    messages: { type: "string", default: "1000000" },
+    json: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+
+const say = (text: string) => void process.stderr.write(`bench: ${text}\n`);
+const seconds = Number(values.seconds);
+const cases: Record<string, () => Promise<object>> = {
+  e2e: () => benchE2e({ seconds, halfLoad: Number(values.rate), influx: false }, say),
+  "e2e-all": () => benchE2e({ seconds, halfLoad: Number(values.rate), influx: true }, say),
+  http: () => benchHttp({ seconds }, say),
+  mosquitto: () => benchMosquitto({ seconds, rate: Number(values.rate) / READINGS_PER_MESSAGE }, say),
+  drain: () => benchDrain(POSTGRES, { messages: Number(values.messages) }, say),
+  influx: () => benchDrain(INFLUX, { messages: Number(values.messages) }, say),
+};
+
+const chosen = cases[positionals[0] ?? ""];
+if (values.help || !chosen || !(seconds > 0)) {
+  (values.help ? process.stdout : process.stderr).write(USAGE);
+  process.exitCode = values.help ? 0 : 2;
+} else {
+  const report = await chosen();
+  process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : `${JSON.stringify(report, null, 2)}\n`);
+}

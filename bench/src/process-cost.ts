@@ -1,0 +1,54 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+/** Clock ticks a second of /proc; 100 on every Linux that matters. */
+const TICKS = 100;
+
+/** CPU seconds used so far and the largest resident size, of a process and everything below it. */
+export interface ProcessCost {
+  cpuSeconds: number;
+  peakRssMb: number;
+}
+
+/** Reads the cost of the tree under `pid`; children that have ended count through their parent. */
+export function readProcessCost(pid: number): ProcessCost {
+  const parents = new Map<number, number[]>();
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const stat = readStat(Number(name));
+    if (stat) parents.set(stat.parent, [...(parents.get(stat.parent) ?? []), Number(name)]);
+  }
+  let cpuSeconds = 0;
+  let peakRssMb = 0;
+  const visit = (one: number) => {
+    const stat = readStat(one);
+    if (!stat) return;
+    cpuSeconds += stat.ticks / TICKS;
+    peakRssMb = Math.max(peakRssMb, readPeakMb(one));
+    for (const child of parents.get(one) ?? []) visit(child);
+  };
+  visit(pid);
+  return { cpuSeconds, peakRssMb };
+}
+
+function readStat(pid: number): { parent: number; ticks: number } | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const fields = text
+      .slice(text.lastIndexOf(")") + 2)
+      .split(" ")
+      .map(Number);
+    const [utime = 0, stime = 0, cutime = 0, cstime = 0] = fields.slice(11, 15);
+    return { parent: fields[1] ?? 0, ticks: utime + stime + cutime + cstime };
+  } catch {
+    return undefined; // ended meanwhile
+  }
+}
+
+function readPeakMb(pid: number): number {
+  try {
+    const line = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+    return Math.round(Number(line?.[1] ?? 0) / 1024);
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,4 @@
+// Everything a sketch needs: #include <Sluice.h>
+#pragma once
+#include "sluice/commands.h"
+#include "sluice/node.h"

@@ -1,0 +1,31 @@
+import type { Bus } from "./bus.ts";
+import { type Log, SILENT } from "./log.ts";
+import { openNatsBus } from "./nats.ts";
+import { openRedisBus } from "./redis.ts";
+import { DEFAULT_TRIM, type TrimPolicy } from "./trim-policy.ts";
+
+/** How a bus is opened. */
+export interface OpenBusOptions {
+  log?: Log;
+  /** Refuse a server whose settings may lose acknowledged messages; otherwise that is logged as a warning. */
+  requireDurable?: boolean;
+  /** What trimming leaves of what every group has acknowledged; see {@link TrimPolicy}. */
+  trim?: Partial<TrimPolicy>;
+}
+
+/**
+ * Opens the bus at `url`: `redis://` or `rediss://` is Redis Streams, `nats://` is
+ * NATS JetStream. Whoever
+ * opens it closes it; that closes its readers too.
+ * @throws OutageError where the server cannot be reached within ten seconds
+ */
+export async function openBus(
+  url: string,
+  { log = SILENT, requireDurable = false, trim }: OpenBusOptions = {},
+): Promise<Bus> {
+  const { protocol } = new URL(url);
+  if (protocol === "redis:" || protocol === "rediss:")
+    return openRedisBus(url, { log, requireDurable, trim: { ...DEFAULT_TRIM, ...trim } });
+  if (protocol === "nats:") return openNatsBus(url, { log, trim: { ...DEFAULT_TRIM, ...trim } });
+  throw new Error(`no bus driver for '${protocol}'`);
+}

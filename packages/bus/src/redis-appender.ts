@@ -1,0 +1,209 @@
+import { randomUUID } from "node:crypto";
+import { OutageError } from "@sluice/shared-types";
+import type { Redis } from "ioredis";
+import type { Log } from "./log.ts";
+import { classify, failureOf, whenReady } from "./redis-connection.ts";
+import { APPEND, runScript } from "./redis-scripts.ts";
+
+const LANES = 2;
+const ENTRY_MESSAGES = 128;
+const ENTRY_BYTES = 256 * 1024;
+const APPEND_MESSAGES = 4_096;
+const APPEND_BYTES = 1024 * 1024;
+/** Held for appends that wait; beyond it publish refuses. */
+const QUEUE_BYTES = 64 * 1024 * 1024;
+/** How long a publish that was never sent waits for Redis before it is refused. */
+const QUEUE_WAIT_MS = 5_000;
+/** How long Redis remembers the last sequence of a producer. */
+const PRODUCER_TTL_MS = 24 * 3_600_000;
+
+/** Refusals that come from within the script, after it has looked whether the sequence was appended before. */
+const REFUSED_BY_SCRIPT = /(OOM|MISCONF|READONLY|NOREPLICAS) /;
+
+interface Call {
+  messages: readonly string[];
+  bytes: number;
+  queuedMs: number;
+  resolve(ids: string[]): void;
+  reject(error: unknown): void;
+}
+
+interface Append {
+  calls: Call[];
+  args: (string | number)[];
+  /** Messages of each entry. */
+  counts: number[];
+}
+
+interface Lane {
+  producer: string;
+  sequence: number;
+}
+
+/** Appends to one stream. */
+export interface Appender {
+  publish(messages: readonly string[]): Promise<string[]>;
+  /** Waits for what is under way, at most `timeoutMs`. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+/**
+ * Groups appends: while {@link LANES} appends are under way, further publishes collect. A lone publish leaves
+ * in the same turn of the event loop. Appends whose connection was cut are sent again in their order, under
+ * their sequence, for as long as it takes: only then is known that they happened once.
+ */
+export function createAppender(redis: Redis, stream: string, keys: readonly string[], log: Log): Appender {
+  const producer = randomUUID();
+  const idle: Lane[] = [];
+  for (let lane = 0; lane < LANES; lane++) idle.push({ producer: `${producer}:${lane}`, sequence: 0 });
+  let queue: Call[] = [];
+  let queuedBytes = 0;
+  let scheduled = false;
+  let closed = false;
+  const underWay = new Set<Promise<void>>();
+
+  function publish(messages: readonly string[]): Promise<string[]> {
+    if (messages.length === 0) return Promise.resolve([]);
+    if (closed) return Promise.reject(new OutageError("redis", "the bus is closed"));
+    if (queuedBytes > QUEUE_BYTES)
+      return Promise.reject(new OutageError("redis", "too many appends wait", 1_000));
+    let bytes = 0;
+    for (const message of messages) bytes += message.length;
+    return new Promise((resolve, reject) => {
+      queue.push({ messages, bytes, queuedMs: Date.now(), resolve, reject });
+      queuedBytes += bytes;
+      schedule();
+    });
+  }
+
+  function schedule(): void {
+    if (scheduled || idle.length === 0) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      while (queue.length > 0) {
+        const lane = idle.shift();
+        if (!lane) return;
+        const sent: Promise<void> = send(lane, pack(takeCalls())).finally(() => {
+          underWay.delete(sent);
+          idle.push(lane);
+          if (queue.length > 0) schedule();
+        });
+        underWay.add(sent);
+      }
+    });
+  }
+
+  function takeCalls(): Call[] {
+    let messages = 0;
+    let bytes = 0;
+    let taken = 0;
+    for (const call of queue) {
+      messages += call.messages.length;
+      bytes += call.bytes;
+      if (taken > 0 && (messages > APPEND_MESSAGES || bytes > APPEND_BYTES)) break;
+      queuedBytes -= call.bytes;
+      taken++;
+    }
+    const calls = queue.slice(0, taken);
+    queue = taken === queue.length ? [] : queue.slice(taken);
+    return calls;
+  }
+
+  async function send(lane: Lane, append: Append): Promise<void> {
+    lane.sequence++;
+    const args = [lane.sequence, PRODUCER_TTL_MS, ...append.args];
+    const all = [...keys, `${keys[0]}:producer:${lane.producer}`];
+    for (let sent = false, unknown = false; ; ) {
+      try {
+        // Every sender waits on the same event, and so goes on in the order in which it was cut.
+        await whenReady(redis, QUEUE_WAIT_MS);
+        sent = true;
+        const reply = (await runScript(redis, APPEND, all, args)) as string;
+        deliver(append, reply.split(" "));
+        return;
+      } catch (error) {
+        unknown ||= sent && (error instanceof OutageError || failureOf(error) === "cut");
+        if (unknown && !REFUSED_BY_SCRIPT.test(String(error)) && redis.status !== "end") {
+          log.debug({ stream, err: error }, "append is sent again: its outcome is not known");
+          if (redis.status === "ready") await new Promise((resume) => setTimeout(resume, 10));
+          continue;
+        }
+        for (const call of append.calls) call.reject(classify(error));
+        return;
+      }
+    }
+  }
+
+  /** While Redis is away: those that have waited too long and were never sent. */
+  function expire(): void {
+    const since = Date.now() - QUEUE_WAIT_MS;
+    const old = queue.filter((call) => call.queuedMs < since);
+    queue = queue.filter((call) => call.queuedMs >= since);
+    for (const call of old) {
+      queuedBytes -= call.bytes;
+      call.reject(new OutageError("redis", "Redis does not take the append", 1_000));
+    }
+  }
+  const sweep = setInterval(() => {
+    if (queue.length > 0) expire();
+  }, 1_000);
+  sweep.unref();
+
+  return {
+    publish,
+    async close(timeoutMs) {
+      const end = Date.now() + timeoutMs;
+      while ((queue.length > 0 || underWay.size > 0) && Date.now() < end && redis.status !== "end") {
+        await new Promise((resume) => setTimeout(resume, 5));
+      }
+      closed = true;
+      clearInterval(sweep);
+      const left = queue;
+      queue = [];
+      for (const call of left) call.reject(new OutageError("redis", "the bus was closed"));
+    },
+  };
+}
+
+function pack(calls: Call[]): Append {
+  const args: (string | number)[] = [];
+  const counts: number[] = [];
+  let at = -1;
+  let count = 0;
+  let bytes = 0;
+  for (const call of calls) {
+    for (const message of call.messages) {
+      if (at < 0 || count === ENTRY_MESSAGES || bytes + message.length > ENTRY_BYTES) {
+        if (at >= 0) counts.push(count);
+        if (at >= 0) args[at] = count;
+        at = args.push(0) - 1;
+        count = 0;
+        bytes = 0;
+      }
+      args.push(message);
+      count++;
+      bytes += message.length;
+    }
+  }
+  args[at] = count;
+  counts.push(count);
+  return { calls, args, counts };
+}
+
+/** `reply` is the sequence and the ids of the entries. */
+function deliver({ calls, counts }: Append, reply: string[]): void {
+  let entry = 0;
+  let index = 0;
+  for (const call of calls) {
+    const ids: string[] = [];
+    for (let i = 0; i < call.messages.length; i++) {
+      if (index === counts[entry]) {
+        entry++;
+        index = 0;
+      }
+      ids.push(`${reply[entry + 1]}#${index++}`);
+    }
+    call.resolve(ids);
+  }
+}

@@ -1,0 +1,104 @@
+import { createHash } from "node:crypto";
+import {
+  type Db,
+  diffDeletes,
+  diffRows,
+  lockRollups,
+  type RowChange,
+  type TimeRange,
+  type Transaction,
+} from "@sluice/db";
+import type { Engine } from "./engine.ts";
+import type { Job } from "./job.ts";
+import { cutWindows } from "./windows.ts";
+
+/** What runs would change, and the token that stands for exactly that. */
+export interface Plan {
+  readonly token: string;
+  readonly changes: readonly RowChange[];
+}
+
+/** A job over a range. */
+export interface PlannedRun {
+  readonly job: Job;
+  readonly range: TimeRange;
+}
+
+/** The data is not what the token was made for: nothing was changed. */
+export class PlanChangedError extends Error {
+  override readonly name = "PlanChangedError";
+}
+
+class Undo extends Error {}
+
+/** Works out what the runs would change, without changing anything. */
+export async function planRuns(db: Db, runs: readonly PlannedRun[], signal: AbortSignal): Promise<Plan> {
+  let plan: Plan | undefined;
+  try {
+    await db.transaction(async (tx) => {
+      plan = await computePlan(tx, runs, signal);
+      throw new Undo();
+    }, LIMITS);
+  } catch (error) {
+    if (!(error instanceof Undo)) throw error;
+  }
+  if (plan === undefined) throw new Error("the dry run came to no plan");
+  return plan;
+}
+
+/** Applies exactly the plan of `token`, all of it or nothing. @throws PlanChangedError where it would not be that */
+export async function applyPlan(engine: Engine, runs: readonly PlannedRun[], token: string): Promise<Plan> {
+  return engine.db.transaction(async (tx) => {
+    const plan = await computePlan(tx, runs, engine.signal, true);
+    if (plan.token !== token) {
+      throw new PlanChangedError("what would change is not what was shown: look at it again with --dry-run");
+    }
+    return plan;
+  }, LIMITS);
+}
+
+const LIMITS = { lockTimeoutMs: 60_000, statementTimeoutMs: 170_000 };
+
+async function computePlan(
+  tx: Transaction,
+  runs: readonly PlannedRun[],
+  signal: AbortSignal,
+  load = false,
+): Promise<Plan> {
+  await lockRollups(tx);
+  const changes: RowChange[] = [];
+  for (const { job, range } of runs) {
+    for (const window of cutWindows(range, job.windowMs)) {
+      const outputs = job.transform(await job.extract({ tx, signal }, window), window);
+      for (const { table, rows, gone = [] } of outputs) {
+        changes.push(...(await diffRows(tx, table, rows)), ...(await diffDeletes(tx, table, gone)));
+      }
+      if (load) await job.load(tx, outputs);
+    }
+  }
+  const ranges = runs.map(({ job, range }) => [job.name, range.fromMs, range.toMs]);
+  const digest = createHash("sha256")
+    .update(JSON.stringify([ranges, changes]))
+    .digest("hex");
+  return { token: `${tokenHead(runs)}.${digest.slice(0, 24)}`, changes };
+}
+
+/** The ranges are in the token: `--apply` works on those that were shown, not on what the clock says by then. */
+const tokenHead = (runs: readonly PlannedRun[]) =>
+  runs
+    .map(({ job, range }) => `${job.name}-${range.fromMs.toString(36)}-${range.toMs.toString(36)}`)
+    .join("~");
+
+/** The jobs and ranges that a token stands for; undefined where it is none, or of a job that is not in `jobs`. */
+export function parseToken(token: string, jobs: readonly Job[]): PlannedRun[] | undefined {
+  const match = /^([a-z0-9~-]+)\.[0-9a-f]{24}$/.exec(token);
+  const runs = match?.[1]?.split("~").map((part) => {
+    const [name, from = "", to = ""] = part.split("-");
+    const job = jobs.find((known) => known.name === name);
+    const range = { fromMs: Number.parseInt(from, 36), toMs: Number.parseInt(to, 36) };
+    return job && Number.isFinite(range.fromMs) && Number.isFinite(range.toMs) ? { job, range } : undefined;
+  });
+  if (runs === undefined || runs.length === 0) return undefined;
+  const complete = runs.filter((run) => run !== undefined);
+  return complete.length === runs.length ? complete : undefined;
+}

@@ -1,0 +1,11 @@
+export * from "./advance-rollups.ts";
+export * from "./cleanup.ts";
+export * from "./dry-run.ts";
+export * from "./engine.ts";
+export * from "./job.ts";
+export * from "./jobs/daily.ts";
+export { createHourlyJob } from "./jobs/hourly.ts";
+export * from "./latest.ts";
+export * from "./run-job.ts";
+export * from "./run-window.ts";
+export * from "./windows.ts";

@@ -1,0 +1,80 @@
+import { OutageError } from "@sluice/shared-types";
+import { type Answer, createTransport, type Transport } from "./http-transport.ts";
+import { parseQueryAnswer, type Series } from "./influx-ql.ts";
+import { messageOf, outageOf } from "./refusal.ts";
+
+/** Generation of the write API: 1 is `/write`, 2 and 3 are `/api/v2/write`. */
+export type InfluxVersion = 1 | 2 | 3;
+
+/** Where InfluxDB is and how to speak to it. */
+export interface InfluxOptions {
+  /** Base URL; user and password in it are used like `username` and `password`. */
+  url: string;
+  version: InfluxVersion;
+  /** Database (1, 3) or bucket (2). */
+  bucket: string;
+  /** Organisation; 2 only. */
+  org?: string;
+  /** Token; 2 and 3. */
+  token?: string;
+  /** Basic authentication; 1 only. */
+  username?: string;
+  password?: string;
+  /** How long one request may take. Default 10 s. */
+  timeoutMs?: number;
+}
+
+/** What requests need to know: where, as whom, and how. */
+export interface Connection extends Required<Pick<InfluxOptions, "version" | "bucket">> {
+  transport: Transport;
+  org: string;
+  authorization: Record<string, string>;
+}
+
+/** Makes the connection of `options`; nothing is sent. */
+export function connect(options: InfluxOptions): Connection {
+  const url = new URL(options.url);
+  const user = options.username ?? decodeURIComponent(url.username);
+  const password = options.password ?? decodeURIComponent(url.password);
+  const authorization: Record<string, string> = {};
+  if (options.version === 1) {
+    if (user !== "") {
+      authorization.authorization = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+    }
+  } else if (options.token) authorization.authorization = `Token ${options.token}`;
+  const { version, bucket, org = "" } = options;
+  return {
+    transport: createTransport(url, options.timeoutMs ?? 10_000),
+    version,
+    bucket,
+    org,
+    authorization,
+  };
+}
+
+/** Runs InfluxQL on `/query`, which every generation answers (2.x for a bucket with a DBRP mapping). */
+export async function query(connection: Connection, influxQl: string): Promise<Series[]> {
+  const answer = await connection.transport.send({
+    method: "POST",
+    path: `/query?${new URLSearchParams({ db: connection.bucket, epoch: "u" })}`,
+    headers: { ...connection.authorization, "content-type": "application/x-www-form-urlencoded" },
+    body: new URLSearchParams({ q: influxQl }).toString(),
+  });
+  if (answer.status === 400) throw new Error(`InfluxDB refused a query: ${messageOf(answer)}`);
+  if (answer.status !== 200) throw outageOf(answer);
+  return parseAnswer(answer);
+}
+
+function parseAnswer(answer: Answer): Series[] {
+  try {
+    return parseQueryAnswer(answer.body);
+  } catch (cause) {
+    // Said with status 200, although asking again later may well work.
+    if (
+      cause instanceof Error &&
+      /timeout|max-(concurrent|select)|shutting down|engine is closed/.test(cause.message)
+    )
+      throw new OutageError("influx", cause.message, undefined, { cause });
+    throw cause;
+  }
+}

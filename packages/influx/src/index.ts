@@ -1,0 +1,25 @@
+export type { InfluxOptions, InfluxVersion } from "./connection.ts";
+export type { DeleteRange } from "./delete-range.ts";
+export { coerceField, type FieldConflict, findConflict, type StoredType } from "./field-types.ts";
+export {
+  type Cell,
+  escapeIdentifier,
+  escapeString,
+  type Identifier,
+  identifier,
+  influxQl,
+  type Parameter,
+  type Series,
+} from "./influx-ql.ts";
+export {
+  encodeFields,
+  encodeLine,
+  encodePoint,
+  encodeSeries,
+  type FieldValue,
+  type Point,
+} from "./line-protocol.ts";
+export { type Influx, openInflux } from "./open-influx.ts";
+export { createPointWriter, type PointWriter, type RefusedPart } from "./point-writer.ts";
+export type { Refusal } from "./refusal.ts";
+export type { PostLines, RejectedLine } from "./settle-lines.ts";

@@ -1,0 +1,2 @@
+export * from "./rebuild-message.ts";
+export * from "./replay-refusals.ts";

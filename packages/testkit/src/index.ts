@@ -1,0 +1,5 @@
+export * from "./installation.ts";
+export * from "./start-proxy.ts";
+export * from "./use-postgres.ts";
+export * from "./use-server.ts";
+export * from "./wait-for.ts";

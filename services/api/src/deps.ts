@@ -1,0 +1,24 @@
+import type { Bus, KeyValue } from "@sluice/bus";
+import type { Db } from "@sluice/db";
+import type { Influx } from "@sluice/influx";
+import type { Log } from "@sluice/service-kit";
+import type { Brake } from "./brake.ts";
+import type { Config } from "./config.ts";
+import type { Identities } from "./identity.ts";
+import type { Live } from "./live.ts";
+import type { Sessions } from "./session.ts";
+
+/** What routes work with. */
+export interface Deps {
+  config: Config;
+  db: Db;
+  bus: Bus;
+  keyValue: KeyValue;
+  /** Undefined where no InfluxDB is configured. */
+  influx: Influx | undefined;
+  identities: Identities;
+  sessions: Sessions;
+  brake: Brake;
+  live: Live;
+  log: Log;
+}

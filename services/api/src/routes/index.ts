@@ -1,0 +1,40 @@
+import { DEFAULT_CLOCK_POLICY } from "@sluice/shared-types";
+import type { AuthDeps } from "../authenticate.ts";
+import type { Deps } from "../deps.ts";
+import type { Forward } from "../forward.ts";
+import { createPublish } from "../publish.ts";
+import type { App } from "../server.ts";
+import { addAccountRoutes } from "./accounts.ts";
+import { addConnectivityRoutes } from "./connectivity.ts";
+import { addEtlRoutes } from "./etl.ts";
+import { addFlowRoutes } from "./flow.ts";
+import { addInfluxRoutes } from "./influxdb.ts";
+import { addIngestRoutes } from "./ingest.ts";
+import { addLiveRoutes } from "./live.ts";
+import { addMeasurementRoutes } from "./measurement.ts";
+import { addPublicRoutes } from "./public.ts";
+import { addRegistryRoutes } from "./registry.ts";
+import { addSeriesRoutes } from "./series.ts";
+import { addSessionRoutes } from "./session.ts";
+
+/** Every route of the api. */
+export function addRoutes(app: App, deps: Deps, auth: AuthDeps, forward: Forward): void {
+  const { config } = deps;
+  const publish = createPublish(deps.bus, {
+    clock: { ...DEFAULT_CLOCK_POLICY, maxFutureMs: config.MAX_FUTURE },
+    partitions: config.SLUICE_PARTITIONS,
+    groups: config.SLUICE_SINKS,
+  });
+  addPublicRoutes(app, deps);
+  addSessionRoutes(app, deps);
+  addAccountRoutes(app, deps);
+  addRegistryRoutes(app, deps);
+  addSeriesRoutes(app, deps);
+  addFlowRoutes(app, deps);
+  addLiveRoutes(app, deps);
+  addIngestRoutes(app, deps, auth, forward, publish);
+  addMeasurementRoutes(app, deps, publish);
+  addConnectivityRoutes(app, deps, publish);
+  addEtlRoutes(app, deps);
+  addInfluxRoutes(app, deps);
+}

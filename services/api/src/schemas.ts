@@ -1,0 +1,57 @@
+import { DeviceId, parseTime } from "@sluice/shared-types";
+import { z } from "zod";
+
+/** A whole number in a URL, from 1 to `max`. */
+export const limit = (max: number, usual: number) =>
+  z
+    .string()
+    .regex(/^[1-9]\d{0,8}$/, `is a whole number from 1 to ${max}`)
+    .transform(Number)
+    .pipe(z.int().max(max))
+    .default(usual);
+
+/** A number that names something. */
+export const RowId = z
+  .string()
+  .regex(/^[1-9]\d{0,14}$/, "is a whole number")
+  .transform(Number);
+
+/** An instant in a URL: ISO 8601 or epoch; becomes microseconds. */
+export const Instant = z
+  .string()
+  .max(40)
+  .transform((text, context) => {
+    const timeUs = parseTime(text);
+    if (timeUs !== undefined && Math.abs(timeUs) < 8.64e18 / 1000) return timeUs;
+    context.addIssue({
+      code: "custom",
+      message: "is a time: ISO 8601, or seconds or milliseconds since 1970",
+    });
+    return z.NEVER;
+  });
+
+/** Path of a device. */
+export const DeviceParams = z.object({ id: DeviceId });
+
+/** Path of something with a number. */
+export const RowParams = z.object({ id: RowId });
+
+/** Name of a field of a device. */
+export const FieldName = z.string().min(1).max(128);
+
+/** Instants as people read them. */
+export const iso = (timeUs: number): string => {
+  const text = new Date(Math.floor(timeUs / 1000)).toISOString();
+  const micros = ((timeUs % 1000) + 1000) % 1000;
+  return micros === 0 ? text : `${text.slice(0, -1)}${String(micros).padStart(3, "0")}Z`;
+};
+
+/** The newest `now` minus `usualMs` where nothing is said. @throws nothing; `undefined` where from is not before to */
+export function rangeOf(
+  query: { from?: number | undefined; to?: number | undefined },
+  usualMs: number,
+): { fromUs: number; toUs: number } | undefined {
+  const toUs = query.to ?? Date.now() * 1000;
+  const fromUs = query.from ?? toUs - usualMs * 1000;
+  return fromUs < toUs ? { fromUs, toUs } : undefined;
+}

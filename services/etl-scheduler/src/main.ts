@@ -1,0 +1,16 @@
+// Readings in PostgreSQL in; rollups and BI tables out. Any number of instances: one of them leads.
+import { randomUUID } from "node:crypto";
+import { openDb } from "@sluice/db";
+import { createEngine } from "@sluice/etl";
+import { runService } from "@sluice/service-kit";
+import { Config } from "./config.ts";
+import { lead } from "./lead.ts";
+import { createTasks } from "./tasks.ts";
+
+await runService("etl-scheduler", Config, async ({ config, log, metrics, signal, use, started }) => {
+  const db = use("postgres", await openDb(config.DATABASE_URL, { log, applicationName: "sluice-etl" }));
+  const engine = createEngine({ db, log, signal, holder: randomUUID(), trigger: "scheduler", patienceMs: 0 });
+  const tasks = createTasks(engine, config, metrics);
+  started();
+  await lead(engine, tasks);
+});

@@ -1,0 +1,99 @@
+import { reapRuns } from "@sluice/db";
+import {
+  advanceRollups,
+  afterRollups,
+  cleanUp,
+  createDailyJob,
+  createHourlyJob,
+  type Engine,
+  type Job,
+  runLatest,
+  type Schedule,
+  SETTLE_MS,
+} from "@sluice/etl";
+import type { Metrics } from "@sluice/service-kit";
+import { Cron } from "croner";
+import type { z } from "zod";
+import type { Config } from "./config.ts";
+import type { Task } from "./lead.ts";
+
+const BUCKET_MS = 300_000;
+const MINUTE_MS = 60_000;
+
+/** Everything this service does, with when. */
+export function createTasks(engine: Engine, config: z.output<typeof Config>, metrics: Metrics): Task[] {
+  const windows = metrics.counter("sluice_etl_windows_total", "Windows of ETL jobs, by how they ended", [
+    "job",
+    "status",
+  ]);
+  const rows = metrics.counter("sluice_rollup_rows_total", "5-minute rollup rows written", ["kind"]);
+  const rollup = createTask("rollup", { bucketMs: BUCKET_MS }, engine.now(), async ({ db, now, signal }) => {
+    const { forward, repaired } = await advanceRollups(db, now(), signal);
+    rows.inc({ kind: "forward" }, forward);
+    rows.inc({ kind: "repair" }, repaired);
+  });
+  const reap = createTask("reap", { everyMs: MINUTE_MS }, engine.now(), async ({ db, log }) => {
+    const reaped = await reapRuns(db);
+    if (reaped > 0) log.warn({ reaped }, "runs that nobody worked on any more were ended");
+  });
+  if (!config.ETL_ENABLED) return [rollup, reap];
+  const runJob = async (leader: Engine, job: Job) => {
+    const result = await runLatest(await afterRollups(leader), job);
+    windows.inc({ job: job.name, status: "failed" }, result.failed.length);
+    windows.inc({ job: job.name, status: "completed" }, result.windows - result.failed.length - result.busy);
+  };
+  const hourly = createHourlyJob({ intervalMs: config.ETL_HOURLY_INTERVAL_MINUTES * MINUTE_MS });
+  const daily = createDailyJob({
+    hour: config.ETL_DAILY_HOUR,
+    zone: config.SLUICE_TIME_ZONE,
+    conditions: config.ETL_CONDITION_CALC_ENABLED,
+  });
+  return [
+    rollup,
+    reap,
+    createTask("hourly", hourly.schedule, engine.now(), (leader) => runJob(leader, hourly)),
+    createTask("daily", daily.schedule, engine.now(), async (leader) => {
+      await runJob(leader, daily);
+      const deleted = await cleanUp(leader.db, {
+        nowMs: leader.now(),
+        retentionDays: config.ETL_HOURLY_RETENTION_DAYS,
+      });
+      if (deleted > 0) leader.log.info({ deleted }, "hourly figures beyond retention deleted");
+    }),
+  ];
+}
+
+/** A task of a schedule; `bucketMs`: shortly after every such boundary. It is due once at the start, too. */
+export function createTask(
+  name: string,
+  schedule: Schedule | { readonly bucketMs: number },
+  startMs: number,
+  run: Task["run"],
+): Task {
+  let nextMs = startMs;
+  return {
+    name,
+    due: (nowMs) => nowMs >= nextMs,
+    run: async (engine) => {
+      await run(engine);
+      // reckoned from the clock, not from the last time: a run that was late, or long, moves no other
+      nextMs = nextTime(schedule, engine.now(), nextMs);
+    },
+  };
+}
+
+function nextTime(
+  schedule: Schedule | { readonly bucketMs: number },
+  nowMs: number,
+  plannedMs: number,
+): number {
+  if ("bucketMs" in schedule) {
+    return (Math.floor((nowMs - SETTLE_MS) / schedule.bucketMs) + 1) * schedule.bucketMs + SETTLE_MS;
+  }
+  if ("everyMs" in schedule) {
+    return plannedMs + Math.max(1, Math.ceil((nowMs - plannedMs) / schedule.everyMs)) * schedule.everyMs;
+  }
+  const next = new Cron(schedule.cron, { timezone: schedule.zone, paused: true }).nextRun(new Date(nowMs));
+  if (next === null) throw new Error(`the schedule '${schedule.cron}' has no next time`);
+  return next.getTime();
+}

@@ -1,0 +1,400 @@
+import { randomUUID } from "node:crypto";
+import type { Duplex } from "node:stream";
+import { createLimiter } from "@sluice/service-kit";
+import { createTopics, type Resource } from "@sluice/shared-types";
+import { Aedes, type AuthenticateError, type Client, type ConnectPacket, type PublishPacket } from "aedes";
+import { createAcl } from "./acl.ts";
+import { answersOf } from "./answers.ts";
+import type { Brake } from "./brake.ts";
+import { CLAIM_USER, type ClaimDesk } from "./claim-desk.ts";
+import type { Credentials } from "./credentials.ts";
+import { createDeliveries } from "./deliveries.ts";
+import { createDeviceAccess, NOT_AUTHORISED, refusal, willOf } from "./device-access.ts";
+import type { Door } from "./door.ts";
+import type { Ingest, Verdict } from "./ingest.ts";
+import type { Log } from "./log.ts";
+import type { Quota } from "./quota.ts";
+import { createSessions, type Session } from "./session.ts";
+import type { ReadTopic } from "./topic-reader.ts";
+
+/** What the broker needs around it. */
+export interface BrokerDeps {
+  ingest: Ingest;
+  credentials: Credentials;
+  brake: Brake;
+  turnedAway: Door;
+  claims: ClaimDesk;
+  quota: Pick<Quota, "restMs">;
+  readTopic(topic: string): ReadTopic;
+  log: Log;
+}
+
+/** Bounds and ways of the broker. */
+export interface BrokerOptions {
+  root: string;
+  /** Larger payloads are refused but acknowledged; see `maxPacketBytes` for those that end the connection. */
+  maxPayloadBytes: number;
+  /** The client id must be one of the credential's devices. */
+  strictClientId: boolean;
+}
+
+/** The built-in MQTT broker: what devices publish goes to ingest and nowhere else. */
+export interface Broker extends Resource {
+  /** Serves one connection from `address`, opened with a client certificate for these device ids. */
+  handle(conn: Duplex, address: string, certificate?: readonly string[]): void;
+  /** Sends to every connected device that has subscribed to `topic`. */
+  publish(topic: string, payload: string, qos: 0 | 1): void;
+  /** Open connections, and those of them that are authenticated. */
+  connections(): { open: number; authenticated: number };
+}
+
+/** Longest packet for a payload limit: topic and header fit, and payloads that are politely refused. */
+export const maxPacketOf = (maxPayloadBytes: number) => maxPayloadBytes + 1024 * 1024;
+
+const CLIENT_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
+const QUIET_MS = 10_000;
+const MAX_KEEPALIVE_S = 3600;
+const CONNECT_TIMEOUT_MS = 15_000;
+const MAX_UNKNOWN = 10_000;
+const MAX_FILTERS = 64;
+const WAITING_PER_CONNECTION = 2000;
+const WAITING_TOTAL = 60_000;
+const WAITING_BYTES = 48 * 1024 * 1024;
+const TIME_EVERY_MS = 60_000;
+const RECHECK_MS = 10_000;
+const IDENTIFIER_REJECTED = 2;
+const CONNACK_IDENTIFIER_REJECTED = Buffer.from([0x20, 2, 0, IDENTIFIER_REJECTED]);
+
+/** MQTT errors that are the end of a connection, not a breach of the protocol. */
+const ENDINGS =
+  /keep alive timeout|connection closed|drain timeout|premature close|ECONN|EPIPE|ETIMEDOUT|reset|aborted/i;
+
+/**
+ * Opens the broker. A PUBLISH is acknowledged (PUBACK, PUBREC) only when it is durable in `telemetry` or
+ * `rejected`; a refused one is acknowledged too, because the same bytes would be refused for ever. When it
+ * cannot be made durable the connection is closed without acknowledgement. Sessions end with their connection:
+ * nothing is queued or retained here, so `clean=0` finds no old session.
+ */
+export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Promise<Broker> {
+  const { ingest, log } = deps;
+  const topics = createTopics(options.root);
+  const acl = createAcl(options.root);
+  const byClient = new WeakMap<Client, Session>();
+  const byClientId = new Map<string, Session>();
+  const unknown = new Set<Session>();
+  const quiet = createLimiter(QUIET_MS);
+  let closing = false;
+  /** Handed to ingest and not settled: also what is still looked up and not in the appender yet. */
+  const waiting = { messages: 0, bytes: 0 };
+
+  const sessions = createSessions(
+    {
+      // A payload over the limit by up to a megabyte is refused politely: the device learns why.
+      maxPacketBytes: maxPacketOf(options.maxPayloadBytes),
+      waitingPerConnection: WAITING_PER_CONNECTION,
+      mayRead: () => {
+        const appending = ingest.waiting();
+        const messages = Math.max(appending.messages, waiting.messages);
+        return messages < WAITING_TOTAL && Math.max(appending.bytes, waiting.bytes) < WAITING_BYTES;
+      },
+    },
+    (session, fault, bytes) =>
+      turnAway(session, fault, fault === "too_large" ? "packet is over the limit" : "not MQTT", bytes),
+  );
+
+  const deliveries = createDeliveries(options.root, acl, sessions.all);
+
+  const turnAway = (
+    session: Session,
+    reason: Parameters<Door>[0]["reason"],
+    detail: string,
+    bytes?: Buffer,
+  ) =>
+    deps.turnedAway({
+      reason,
+      detail,
+      source: "mqtt",
+      address: session.address,
+      ...(session.username === undefined ? {} : { user: session.username }),
+      ...(session.clientId === undefined ? {} : { clientId: session.clientId }),
+      ...(bytes === undefined ? {} : { bytes }),
+    });
+
+  const access = createDeviceAccess({
+    ...deps,
+    topics,
+    turnAway,
+    admitted: (session) => {
+      session.guard.admit();
+      unknown.delete(session);
+    },
+  });
+
+  /** Tells those connections of the device that listen on `ack` or `rejected`. */
+  const answer = (session: Session, packet: PublishPacket, verdict: Verdict) => {
+    const only = session.credential?.devices.length === 1 ? session.credential.devices[0] : undefined;
+    const device = verdict.device ?? only;
+    if (device === undefined || !deliveries.hasListener(device)) return;
+    const bytes = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload);
+    for (const { topic, payload } of answersOf({ ...verdict, device }, topics, bytes))
+      deliveries.send(topic, payload, 1);
+  };
+  const publishOne = (packet: PublishPacket, client: Client, session: Session, done: (e?: Error) => void) => {
+    session.waiting++;
+    waiting.messages++;
+    waiting.bytes += packet.payload.length;
+    const settle = () => {
+      session.waiting--;
+      waiting.messages--;
+      waiting.bytes -= packet.payload.length;
+      sessions.feed();
+    };
+    ingest
+      .accept({
+        topic: packet.topic,
+        payload: typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload,
+        qos: packet.qos,
+        dup: packet.dup,
+        clientId: client.id,
+        ...(packet.messageId === undefined ? {} : { packetId: packet.messageId }),
+        ...(session.credential ? { credential: session.credential } : {}),
+        source: "mqtt",
+      })
+      .then(
+        (verdict) => {
+          settle();
+          done();
+          if (session.credential) {
+            const restMs = deps.quota.restMs(verdict.device ?? session.credential.username);
+            if (restMs > 0) session.restUntilMs = performance.now() + restMs;
+          }
+          if (verdict.seq !== undefined || verdict.refusals.length > 0) answer(session, packet, verdict);
+        },
+        (error: Error) => {
+          settle();
+          const held = quiet(session.username ?? "", performance.now());
+          if (held !== undefined)
+            log.warn(
+              { err: error, device: session.username, held },
+              "not acknowledged: it could not be kept",
+            );
+          done(error);
+        },
+      );
+  };
+
+  const aedes = new Aedes({
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    maxClientsIdLength: 128,
+    maxInflightInbound: 100,
+    queueLimit: WAITING_PER_CONNECTION,
+    drainTimeout: 30_000,
+    preConnect: (client, packet, done) => {
+      const session = byClient.get(client);
+      if (!session) return done(new Error("no session"), false);
+      if (admitPacket(session, packet)) return done(null, true);
+      turnAway(
+        session,
+        "bad_client_id",
+        "the client id is empty without clean session, or has other characters than letters, digits, '_', '.', ':' or '-'",
+      );
+      session.conn.write(CONNACK_IDENTIFIER_REJECTED);
+      session.conn.end();
+      done(null, false);
+    },
+    authenticate: (client, username, password, done) => {
+      const session = byClient.get(client);
+      if (!session) return done(refusal("no session", NOT_AUTHORISED), null);
+      authenticate(session, client, username ?? "", password?.toString("utf8") ?? "", done);
+    },
+    authorizePublish: (client, packet, done) => {
+      const session = client && byClient.get(client);
+      if (!client || !session) return done(client ? new Error("no session") : null);
+      packet.retain = false;
+      if (session.claim !== undefined) return access.register(session, client, session.claim, packet, done);
+      // The device is not gone: another connection of it took over, or the gateway stops.
+      if (session.superseded && packet === session.will) return done(null);
+      publishOne(packet, client, session, done);
+    },
+    authorizeSubscribe: (client, subscription, done) => {
+      const session = byClient.get(client);
+      const devices = session?.credential?.devices ?? [];
+      const granted =
+        session !== undefined &&
+        session.filters.size < MAX_FILTERS &&
+        (session.claim === undefined
+          ? acl.maySubscribe(subscription.topic, devices)
+          : deps.claims.mayListen(subscription.topic));
+      if (!session || !granted) {
+        if (session)
+          turnAway(session, "not_authorised", `may not subscribe to '${subscription.topic.slice(0, 100)}'`);
+        return done(null, null);
+      }
+      session.filters.set(subscription.topic, subscription.qos);
+      done(null, subscription);
+    },
+    authorizeForward: (client, packet) => {
+      const session = byClient.get(client);
+      if (session?.claim !== undefined) return session.filters.has(packet.topic) ? packet : null;
+      const devices = session?.credential?.devices ?? [];
+      return packet.topic.startsWith("$") || acl.mayReceive(packet.topic, devices) ? packet : null;
+    },
+  });
+  // What devices publish is ingest's: it is not routed to other clients, retained or queued.
+  const route = aedes.publish.bind(aedes);
+  aedes.publish = ((packet: PublishPacket, client: Client | (() => void), done?: () => void) => {
+    if (client && typeof client !== "function") done?.();
+    else route(packet as never, client as never);
+  }) as typeof aedes.publish;
+
+  const authenticate = (
+    session: Session,
+    client: Client,
+    username: string,
+    password: string,
+    done: (error: AuthenticateError | null, success: boolean | null) => void,
+  ) => {
+    if (username === CLAIM_USER) return void access.admitClaim(session, client, password, done);
+    const answer = access.whoIs(session, client, username, password);
+    session.username = answer.credential?.username ?? username;
+    if (!answer.credential) {
+      const why = username === "" ? "no user name" : "user name or password is wrong";
+      return access.refuseSlowly(session, answer.reason, why, done);
+    }
+    const { credential, hash } = answer;
+    username = credential.username;
+    const refuse = (reason: "client_id_in_use" | "not_authorised", why: string, code: number) => {
+      turnAway(session, reason, why);
+      done(refusal(why, code), null);
+    };
+    if (options.strictClientId && !credential.devices.includes(client.id)) {
+      return refuse("not_authorised", "the client id is not a device of this user", NOT_AUTHORISED);
+    }
+    const other = byClientId.get(client.id);
+    if (other && other.username !== username) {
+      return refuse("client_id_in_use", "another user is connected with this client id", IDENTIFIER_REJECTED);
+    }
+    const will = willOf(client);
+    if (will && !mayPublish(will, credential.owns)) {
+      return refuse("not_authorised", "the last will is not for a topic of this user", NOT_AUTHORISED);
+    }
+    if (will) session.will = will;
+    if (other) other.superseded = true;
+    byClientId.set(client.id, session);
+    session.credential = credential;
+    session.hash = hash;
+    access.admitted(session);
+    done(null, true);
+  };
+
+  const mayPublish = (will: PublishPacket, owns: (device: string) => boolean) => {
+    try {
+      const { device } = deps.readTopic(will.topic);
+      will.retain = false;
+      return will.payload.length <= options.maxPayloadBytes && (device === undefined || owns(device));
+    } catch {
+      return false;
+    }
+  };
+
+  const watch = (session: Session, client: Client) => {
+    client.on("error", () => {}); // told through the broker's own events
+    session.conn.once("close", () => {
+      unknown.delete(session);
+      if (session.clientId !== undefined && byClientId.get(session.clientId) === session) {
+        byClientId.delete(session.clientId);
+      }
+      deliveries.forget(session);
+    });
+  };
+  aedes.on("subscribe", (subscriptions, client) => {
+    const session = byClient.get(client);
+    if (!session || session.conn.destroyed) return;
+    deliveries.listen(
+      session,
+      subscriptions.map(({ topic }) => topic).filter((topic) => session.filters.has(topic)),
+    );
+  });
+  aedes.on("unsubscribe", (filters, client) => {
+    for (const filter of filters) byClient.get(client)?.filters.delete(filter);
+  });
+  const onError = (client: Client, error: Error) => {
+    const session = byClient.get(client);
+    if (!session || closing || session.faulty || ENDINGS.test(error.message)) return;
+    // Refused with a CONNACK, which was told then; or an outage of ours.
+    if ("errorCode" in error || "dependency" in error) return;
+    session.faulty = true;
+    if (/connect did not arrive/.test(error.message)) turnAway(session, "connect_timeout", error.message);
+    else turnAway(session, "protocol_error", error.message.slice(0, 200));
+  };
+  aedes.on("clientError", onError);
+  aedes.on("connectionError", onError);
+
+  const recheck = () => {
+    for (const session of sessions.all) {
+      if (!session.credential || session.username === undefined || session.hash === undefined) continue;
+      const renewed = access.renew(session, session.username, session.hash);
+      if (renewed) {
+        session.credential = renewed;
+        continue;
+      }
+      log.info({ user: session.username, clientId: session.clientId }, "credential withdrawn: session cut");
+      session.superseded = true;
+      session.conn.destroy();
+    }
+  };
+  deps.credentials.onChange(recheck);
+
+  await aedes.listen();
+  const clock = setInterval(deliveries.tellTime, TIME_EVERY_MS);
+  // The end of an overlap is no change.
+  const rechecking = setInterval(recheck, RECHECK_MS);
+  const feeding = setInterval(sessions.feed, 100);
+
+  return {
+    handle(conn, address, certificate) {
+      if (closing) return void conn.destroy();
+      const session = sessions.open(conn, address);
+      if (certificate) session.certificate = certificate;
+      unknown.add(session);
+      if (unknown.size > MAX_UNKNOWN) {
+        const [oldest] = unknown;
+        if (oldest) {
+          unknown.delete(oldest);
+          turnAway(oldest, "too_many_connections", "too many connections that have not said who they are");
+          oldest.conn.destroy();
+        }
+      }
+      const client = aedes.handle(conn);
+      byClient.set(client, session);
+      session.client = client;
+      watch(session, client);
+    },
+    publish: deliveries.send,
+    connections: () => ({ open: sessions.all.size, authenticated: byClientId.size }),
+    ping: async () => {},
+    close: async () => {
+      if (closing) return;
+      closing = true;
+      clearInterval(clock);
+      clearInterval(feeding);
+      clearInterval(rechecking);
+      for (const session of sessions.all) session.superseded = true;
+      await new Promise<void>((resolve) => aedes.close(() => resolve()));
+      for (const session of sessions.all) session.conn.destroy();
+    },
+  };
+}
+
+/** Notes who connects and caps what he asks for; false where the client id cannot be used. */
+function admitPacket(session: Session, packet: ConnectPacket): boolean {
+  if (packet.clientId === "" && packet.clean !== false) packet.clientId = `sluice-${randomUUID()}`;
+  // Nobody takes over another's connection with a token that many devices share.
+  if (packet.username === CLAIM_USER) packet.clientId = `claim-${randomUUID()}`;
+  if (!CLIENT_ID.test(packet.clientId)) return false;
+  session.clientId = packet.clientId;
+  packet.clean = true;
+  const keepalive = packet.keepalive ?? 0;
+  packet.keepalive = keepalive === 0 || keepalive > MAX_KEEPALIVE_S ? MAX_KEEPALIVE_S : keepalive;
+  return true;
+}

@@ -1,0 +1,243 @@
+import { timingSafeEqual } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import type { KeyValue } from "@sluice/bus";
+import { CREDENTIALS_CHANNEL, type Db, hashSecret, listCredentials, listen, openDb } from "@sluice/db";
+import { type Credential, OutageError, type Resource } from "@sluice/shared-types";
+import type { Log } from "./log.ts";
+
+/** A credential as it is now; replaced, never changed, when the database changes. */
+export interface LiveCredential extends Credential {
+  owns(device: string): boolean;
+}
+
+/** Answer to somebody who says who he is. */
+export type Authentication =
+  | { credential: LiveCredential; hash: string }
+  | { credential?: undefined; reason: "bad_credentials" | "device_disabled" };
+
+/** Every credential, in memory: authentication needs no server. */
+export interface Credentials extends Resource {
+  /** Checks an MQTT user and password; the API key passes as a password, as document B's devices use it. */
+  authenticate(username: string, password: string): Authentication;
+  /** Checks an API key on its own. */
+  authenticateKey(key: string): Authentication;
+  /** Whether a session opened with the secret of `hash` may go on; gives the credential as it is now. */
+  renew(username: string, hash: string): LiveCredential | undefined;
+  /** The credential that owns a device. */
+  findOwner(device: string): LiveCredential | undefined;
+  /** Whether a key sent inside a payload is one of the device's owner. */
+  checkApiKey(key: string, device: string): boolean;
+  /** Calls `listener` after every change. */
+  onChange(listener: () => void): void;
+}
+
+/** Where credentials come from. */
+export interface CredentialSources {
+  databaseUrl: string;
+  keyValue: Pick<KeyValue, "put" | "find">;
+  pepper: string;
+  log: Log;
+  /** How often to read all again, besides being told of changes. */
+  pollMs?: number;
+}
+
+/** A new device is not in the copy yet, so the database gets this long to answer first. */
+const PREFER_DATABASE_MS = 1500;
+const COPY = "sluice:credentials:{0}";
+
+/**
+ * Loads all credentials from PostgreSQL and follows their changes: told at once, and read again every 30 s. A
+ * signed copy is kept in Redis, so that a gateway started while PostgreSQL is down still knows its devices.
+ * Resolves once it has either; with neither it waits.
+ */
+export async function openCredentials(sources: CredentialSources): Promise<Credentials> {
+  const book = createCredentialBook(sources.pepper);
+  const stop = new AbortController();
+  const follower = follow(sources, book.replace, stop.signal);
+  const fromCopy = async () => {
+    await delay(PREFER_DATABASE_MS, undefined, { ref: false });
+    const list = await readCopy(sources);
+    if (list) book.replaceIfEmpty(list);
+    else await follower.loaded;
+  };
+  await Promise.race([follower.loaded, fromCopy()]);
+  // A notification may have been lost with its connection: whoever is unknown may be new.
+  const hinted = (answer: Authentication): Authentication => {
+    if (answer.credential === undefined) follower.hint();
+    return answer;
+  };
+  return {
+    ...book,
+    authenticate: (username, password) => hinted(book.authenticate(username, password)),
+    authenticateKey: (key) => hinted(book.authenticateKey(key)),
+    ping: follower.ping,
+    close: async () => {
+      stop.abort();
+      await follower.close();
+    },
+  };
+}
+
+/** How soon strangers at the door may cause another look at the database. */
+const HINT_MS = 5_000;
+
+async function readCopy({ keyValue, pepper, log }: CredentialSources): Promise<Credential[] | undefined> {
+  try {
+    const text = await keyValue.find(COPY);
+    if (text === undefined) return undefined;
+    const signature = text.slice(0, 64);
+    const body = text.slice(64);
+    if (hashSecret(pepper, body) !== signature) {
+      log.warn({}, "the copy of the credentials in redis is not ours: ignored");
+      return undefined;
+    }
+    return JSON.parse(body) as Credential[];
+  } catch (error) {
+    if (!(error instanceof OutageError)) throw error;
+    return undefined;
+  }
+}
+
+/** Keeps reading the credentials; every failure is an outage to be ridden out. */
+function follow(sources: CredentialSources, replace: (list: Credential[]) => void, signal: AbortSignal) {
+  const { log, keyValue, pepper } = sources;
+  let db: Db | undefined;
+  let listener: Resource | undefined;
+  let wake = () => {};
+  let changed = true;
+  let failure: Error | undefined = new OutageError("postgres", "credentials are not read yet");
+  let announceLoaded = () => {};
+  const loaded = new Promise<void>((resolve) => {
+    announceLoaded = resolve;
+  });
+  const notify = () => {
+    changed = true;
+    wake();
+  };
+  let loadedMs = 0;
+  const load = async () => {
+    loadedMs = Date.now();
+    db ??= await openDb(sources.databaseUrl, { max: 1, log, applicationName: "sluice-gateway" });
+    listener ??= await listen(db, CREDENTIALS_CHANNEL, notify);
+    changed = false;
+    const list = await listCredentials(db);
+    replace(list);
+    announceLoaded();
+    if (failure) log.info({ credentials: list.length }, "credentials read");
+    failure = undefined;
+    const body = JSON.stringify(list);
+    await keyValue.put(COPY, hashSecret(pepper, body) + body);
+  };
+  const loop = async () => {
+    while (!signal.aborted) {
+      await load().catch((error: unknown) => {
+        if (!(error instanceof OutageError)) throw error;
+        if (!failure) log.warn({ err: error }, "credentials cannot be read; the last ones stay in force");
+        failure = error;
+      });
+      const pause = new AbortController();
+      wake = () => pause.abort();
+      if (changed && !failure) continue;
+      const waitMs = failure ? 1000 : (sources.pollMs ?? 30_000);
+      await delay(waitMs, undefined, { signal: AbortSignal.any([signal, pause.signal]) }).catch(() => {});
+    }
+  };
+  const running = loop();
+  running.catch((error: unknown) =>
+    setImmediate(() => {
+      throw error; // a defect, not an outage: the process must not go on with credentials that never change
+    }),
+  );
+  return {
+    /** Somebody is not known: reads again, unless that was done a moment ago. */
+    hint: () => {
+      if (Date.now() - loadedMs > HINT_MS) notify();
+    },
+    loaded: Promise.race([loaded, running]),
+    ping: async () => {
+      // Serving from the copy is serving: only having none at all is a failure.
+      if (failure) log.debug({ err: failure }, "credentials are served from memory");
+    },
+    close: async () => {
+      await running;
+      await listener?.close();
+      await db?.close();
+    },
+  };
+}
+
+/** The credentials in force, and what can be asked of them. Pure but for the clock. */
+export function createCredentialBook(pepper: string) {
+  let byName = new Map<string, LiveCredential>();
+  let byKey = new Map<string, LiveCredential>();
+  let byDevice = new Map<string, LiveCredential>();
+  let fingerprint = "";
+  const listeners: (() => void)[] = [];
+  const nobody = hashSecret(pepper, "nobody");
+
+  const replace = (list: readonly Credential[]) => {
+    const text = JSON.stringify(list);
+    if (text === fingerprint) return;
+    fingerprint = text;
+    byName = new Map();
+    byKey = new Map();
+    byDevice = new Map();
+    for (const item of list) {
+      const owned = new Set(item.devices);
+      const live: LiveCredential = { ...item, owns: (device) => owned.has(device) };
+      byName.set(item.username, live);
+      for (const hash of [item.apiKeyHash, ...item.previous.map((p) => p.hash)]) {
+        if (hash !== undefined) byKey.set(hash, live);
+      }
+      for (const device of item.devices) byDevice.set(device, live);
+    }
+    for (const listener of listeners) listener();
+  };
+  const outcome = (credential: LiveCredential, hash: string): Authentication =>
+    credential.status === "active" ? { credential, hash } : { reason: "device_disabled" };
+
+  return {
+    replace,
+    replaceIfEmpty(list: readonly Credential[]) {
+      if (fingerprint === "") replace(list);
+    },
+    onChange: (listener: () => void) => void listeners.push(listener),
+    authenticate(username: string, password: string): Authentication {
+      const hash = hashSecret(pepper, password);
+      const credential = byName.get(username);
+      if (!credential) {
+        isSame(hash, nobody); // the same work as for a known user
+        return { reason: "bad_credentials" };
+      }
+      return accepts(credential, hash) ? outcome(credential, hash) : { reason: "bad_credentials" };
+    },
+    authenticateKey(key: string): Authentication {
+      const hash = hashSecret(pepper, key);
+      const credential = byKey.get(hash);
+      const usable = credential && isKey(credential, hash);
+      return usable ? outcome(credential, hash) : { reason: "bad_credentials" };
+    },
+    renew(username: string, hash: string) {
+      const credential = byName.get(username);
+      return credential?.status === "active" && accepts(credential, hash) ? credential : undefined;
+    },
+    findOwner: (device: string) => byDevice.get(device),
+    checkApiKey(key: string, device: string) {
+      const credential = byDevice.get(device);
+      return credential !== undefined && isKey(credential, hashSecret(pepper, key));
+    },
+  };
+}
+
+const isSame = (a: string, b: string) =>
+  a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+
+function isKey(credential: Credential, hash: string): boolean {
+  const now = Date.now();
+  if (credential.apiKeyHash !== undefined && isSame(hash, credential.apiKeyHash)) return true;
+  return credential.previous.some((p) => p.validUntilMs > now && isSame(hash, p.hash));
+}
+
+function accepts(credential: Credential, hash: string): boolean {
+  return isSame(hash, credential.passwordHash) || isKey(credential, hash);
+}
