@@ -133,8 +133,8 @@ export async function listConditions(
   return rows.map((row) => ({ ...row, fromMs }));
 }
 
-/** Takes up to `limit` buckets that are due again, oldest first. Undone with the transaction. */
-export async function takeDue(tx: Transaction, job: "hourly" | "daily", limit: number): Promise<DueBucket[]> {
+/** Takes up to `limit` buckets that are due again for a job of `bi.due_job`, oldest first. Undone with the transaction. */
+export async function takeDue(tx: Transaction, job: string, limit: number): Promise<DueBucket[]> {
   const rows = await tx.query<{ sensor_id: number; bucket: Date }>(
     `DELETE FROM bi.due d USING (SELECT sensor_id, bucket FROM bi.due WHERE job = $1 ORDER BY bucket, sensor_id LIMIT $2) n
       WHERE d.job = $1 AND d.sensor_id = n.sensor_id AND d.bucket = n.bucket RETURNING d.sensor_id, d.bucket`,

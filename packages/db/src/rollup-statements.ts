@@ -172,13 +172,10 @@ export const REPAIR_1H = `
                 RETURNING old.sensor_id, old.bucket),
        changed AS (${put("rollup_1h", "excluded.late")} RETURNING sensor_id, bucket)
   INSERT INTO bi.due (job, sensor_id, bucket)
-  SELECT w.job, t.sensor_id, date_bin(w.step, t.bucket, TIMESTAMPTZ '1970-01-01 00:00:00+00')
+  SELECT j.job, t.sensor_id, date_bin(j.step, t.bucket, TIMESTAMPTZ '1970-01-01 00:00:00+00')
     FROM (SELECT * FROM changed UNION SELECT * FROM gone) t
-    JOIN (SELECT CASE key WHEN 'etl_hourly_watermark' THEN 'hourly' ELSE 'daily' END AS job,
-                 CASE key WHEN 'etl_hourly_watermark' THEN INTERVAL '1 hour' ELSE INTERVAL '24 hours' END AS step,
-                 (value ->> 'timestamp')::timestamptz AS watermark
-            FROM core.system_config WHERE key IN ('etl_hourly_watermark', 'etl_daily_watermark')) w
-      ON t.bucket < w.watermark
+    JOIN bi.due_job j ON true
+    JOIN core.system_config c ON c.key = j.watermark_key AND t.bucket < (c.value ->> 'timestamp')::timestamptz
   ON CONFLICT DO NOTHING`;
 
 /**

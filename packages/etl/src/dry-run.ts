@@ -93,7 +93,7 @@ const tokenHead = (runs: readonly PlannedRun[]) =>
 export function parseToken(token: string, jobs: readonly Job[]): PlannedRun[] | undefined {
   const match = /^([a-z0-9~-]+)\.[0-9a-f]{24}$/.exec(token);
   const runs = match?.[1]?.split("~").map((part) => {
-    const [name, from = "", to = ""] = part.split("-");
+    const [, name, from = "", to = ""] = /^(.+)-([a-z0-9]+)-([a-z0-9]+)$/.exec(part) ?? [];
     const job = jobs.find((known) => known.name === name);
     const range = { fromMs: Number.parseInt(from, 36), toMs: Number.parseInt(to, 36) };
     return job && Number.isFinite(range.fromMs) && Number.isFinite(range.toMs) ? { job, range } : undefined;

@@ -5,6 +5,7 @@ export * from "./engine.ts";
 export * from "./job.ts";
 export * from "./jobs/daily.ts";
 export { createHourlyJob } from "./jobs/hourly.ts";
+export * from "./jobs/index.ts";
 export * from "./latest.ts";
 export * from "./run-job.ts";
 export * from "./run-window.ts";

@@ -20,6 +20,7 @@ export interface JobContext {
  * lease, watermark, retry, time-out and run log.
  */
 export interface Job<E = unknown> {
+  /** Lower-case letters, digits and hyphens. */
   readonly name: string;
   /** Column `job_type` of the run log. */
   readonly jobType: string;

@@ -3,8 +3,7 @@ import {
   advanceRollups,
   afterRollups,
   cleanUp,
-  createDailyJob,
-  createHourlyJob,
+  createJobs,
   type Engine,
   type Job,
   runLatest,
@@ -22,11 +21,11 @@ const MINUTE_MS = 60_000;
 
 /** Everything this service does, with when. */
 export function createTasks(engine: Engine, config: z.output<typeof Config>, metrics: Metrics): Task[] {
-  const windows = metrics.counter("sluice_etl_windows_total", "Windows of ETL jobs, by how they ended", [
+  const windows = metrics.counter("etl_windows_total", "Windows of ETL jobs, by how they ended", [
     "job",
     "status",
   ]);
-  const rows = metrics.counter("sluice_rollup_rows_total", "5-minute rollup rows written", ["kind"]);
+  const rows = metrics.counter("rollup_rows_total", "5-minute rollup rows written", ["kind"]);
   const rollup = createTask("rollup", { bucketMs: BUCKET_MS }, engine.now(), async ({ db, now, signal }) => {
     const { forward, repaired } = await advanceRollups(db, now(), signal);
     rows.inc({ kind: "forward" }, forward);
@@ -42,25 +41,24 @@ export function createTasks(engine: Engine, config: z.output<typeof Config>, met
     windows.inc({ job: job.name, status: "failed" }, result.failed.length);
     windows.inc({ job: job.name, status: "completed" }, result.windows - result.failed.length - result.busy);
   };
-  const hourly = createHourlyJob({ intervalMs: config.ETL_HOURLY_INTERVAL_MINUTES * MINUTE_MS });
-  const daily = createDailyJob({
-    hour: config.ETL_DAILY_HOUR,
+  const jobs = createJobs({
+    hourlyIntervalMs: config.ETL_HOURLY_INTERVAL_MINUTES * MINUTE_MS,
+    dailyHour: config.ETL_DAILY_HOUR,
     zone: config.SLUICE_TIME_ZONE,
     conditions: config.ETL_CONDITION_CALC_ENABLED,
   });
-  return [
-    rollup,
-    reap,
-    createTask("hourly", hourly.schedule, engine.now(), (leader) => runJob(leader, hourly)),
-    createTask("daily", daily.schedule, engine.now(), async (leader) => {
-      await runJob(leader, daily);
-      const deleted = await cleanUp(leader.db, {
-        nowMs: leader.now(),
-        retentionDays: config.ETL_HOURLY_RETENTION_DAYS,
-      });
-      if (deleted > 0) leader.log.info({ deleted }, "hourly figures beyond retention deleted");
+  const tasks = jobs.map((job) =>
+    createTask(job.name, job.schedule, engine.now(), async (leader) => {
+      await runJob(leader, job);
+      if (job.name === "daily") await cleanHours(leader, config.ETL_HOURLY_RETENTION_DAYS);
     }),
-  ];
+  );
+  return [rollup, reap, ...tasks];
+}
+
+async function cleanHours({ db, now, log }: Engine, retentionDays: number): Promise<void> {
+  const deleted = await cleanUp(db, { nowMs: now(), retentionDays });
+  if (deleted > 0) log.info({ deleted }, "hourly figures beyond retention deleted");
 }
 
 /** A task of a schedule; `bucketMs`: shortly after every such boundary. It is due once at the start, too. */

@@ -1,0 +1,33 @@
+import type { Influx } from "@sluice/influx";
+import type { Job } from "../job.ts";
+import { createDailyJob } from "./daily.ts";
+import { createHourlyJob } from "./hourly.ts";
+
+/** What jobs are made with; each has its own default for what is left out. */
+export interface JobSettings {
+  hourlyIntervalMs?: number;
+  /** Hour of the daily runs, in `zone`. */
+  dailyHour?: number;
+  zone?: string;
+  /** Work out how long plants had what they want. */
+  conditions?: boolean;
+  /** Take the figures of `hourly` and `daily` from here instead of the rollups. */
+  influx?: Pick<Influx, "query"> | undefined;
+}
+
+/** Every job, in the order in which they run when several are due. A new job is a line here. */
+export const createJobs = ({
+  hourlyIntervalMs,
+  dailyHour,
+  zone,
+  conditions,
+  influx,
+}: JobSettings = {}): Job[] => [
+  createHourlyJob({ ...(hourlyIntervalMs !== undefined && { intervalMs: hourlyIntervalMs }), influx }),
+  createDailyJob({
+    ...(dailyHour !== undefined && { hour: dailyHour }),
+    ...(zone !== undefined && { zone }),
+    ...(conditions !== undefined && { conditions }),
+    influx,
+  }),
+];
