@@ -1,3 +1,4 @@
+export * from "./announce-commands.ts";
 export * from "./bus.ts";
 export * from "./consume.ts";
 export * from "./consume-parked.ts";

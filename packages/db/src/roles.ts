@@ -25,15 +25,22 @@ const SECRET_TABLES = ["iot.credentials", "iot.claim_tokens", "core.users", "cor
 const ROLES = {
   sluice_gateway: {
     statementTimeout: "15s",
-    read: ["iot.devices", "iot.credential_devices"],
-    write: [],
+    read: ["iot.devices", "iot.credential_devices", "iot.fleet_commands"],
+    write: ["iot.device_commands"],
     secrets: ["iot.credentials", "iot.claim_tokens"],
     call: [CLAIM],
   },
   sluice_worker: {
     statementTimeout: "120s",
     read: ["*"],
-    write: ["public", "iot.devices", "iot.sensors", "iot.sensor_types", "audit.events"],
+    write: [
+      "public",
+      "iot.devices",
+      "iot.sensors",
+      "iot.sensor_types",
+      "iot.device_commands",
+      "audit.events",
+    ],
     call: [PARTITION],
   },
   sluice_etl: {
