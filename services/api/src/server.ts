@@ -9,6 +9,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { jsonSchemaTransform, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
 import { type AuthDeps, authenticate } from "./authenticate.ts";
 import { createBrake } from "./brake.ts";
+import { addConsole } from "./console.ts";
 import type { Deps } from "./deps.ts";
 import { answerError } from "./errors.ts";
 import { createForward } from "./forward.ts";
@@ -77,6 +78,7 @@ export async function openServer(deps: Deps, metrics: Metrics): Promise<Server> 
   await addRateLimit(app, config.SLUICE_RATE_LIMIT);
   await addDocs(app);
   addRoutes(app, deps, auth, createForward(config.SLUICE_GATEWAY_URL));
+  await addConsole(app);
   const allowed = createAllowed(routes);
   app.setNotFoundHandler((request, reply) => {
     const methods = allowed(request.url.split("?")[0] ?? "");

@@ -6,6 +6,7 @@ import { createPublish } from "../publish.ts";
 import type { App } from "../server.ts";
 import { addAccountRoutes } from "./accounts.ts";
 import { addConnectivityRoutes } from "./connectivity.ts";
+import { addConsoleRoutes } from "./console.ts";
 import { addEtlRoutes } from "./etl.ts";
 import { addFlowRoutes } from "./flow.ts";
 import { addInfluxRoutes } from "./influxdb.ts";
@@ -37,4 +38,5 @@ export function addRoutes(app: App, deps: Deps, auth: AuthDeps, forward: Forward
   addConnectivityRoutes(app, deps, publish);
   addEtlRoutes(app, deps);
   addInfluxRoutes(app, deps);
+  addConsoleRoutes(app, deps);
 }

@@ -1,4 +1,5 @@
 import { getEtlFacts, isSchedulerRunning } from "@sluice/db";
+import { wantsPage } from "../console.ts";
 import type { Deps } from "../deps.ts";
 import type { App } from "../server.ts";
 
@@ -8,7 +9,7 @@ const VERSION = "1";
 /** What anybody may ask: what this is, whether it works, and what the time is. */
 export function addPublicRoutes(app: App, deps: Deps): void {
   const startedMs = Date.now();
-  app.get("/", PUBLIC, async () => ({
+  const about = {
     name: "Sluice",
     service: "IoTFlow Connectivity Layer",
     version: VERSION,
@@ -19,8 +20,13 @@ export function addPublicRoutes(app: App, deps: Deps): void {
       status: "/status",
       devices: "/api/v1/devices",
       series: "/api/v1/series",
+      console: "/console/",
     },
-  }));
+  };
+  app.get("/", PUBLIC, async (request, reply) => {
+    if (wantsPage(request.headers.accept)) return reply.redirect("/console/", 302);
+    return about;
+  });
   const health = async () => {
     const [postgres, bus, influx] = await Promise.all([
       isUp(() => deps.db.ping()),
