@@ -8,7 +8,7 @@ import { deviceIdArgument } from "../id-argument.ts";
 import { connectFor, streamsOf } from "../installation.ts";
 import { durationUpTo, integerBetween } from "../number-argument.ts";
 import { formatDuration, printable, printJson, printLine } from "../output.ts";
-import { iso, type TraceQuery, type TraceReport, traceMessage } from "../trace/trace-message.ts";
+import { iso, type TraceQuery, type TraceReport, traceMessage } from "@sluice/trace";
 
 const HELP = `
 Says each hop: received, accepted as stream entry, stored as readings, in InfluxDB, in which rollup bucket; or
