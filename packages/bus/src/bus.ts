@@ -1,5 +1,6 @@
 import type { Resource } from "@sluice/shared-types";
 import type { Parking } from "./parking.ts";
+import type { PendingEntries } from "./pending-entries.ts";
 
 /**
  * A durable log of messages with consumer groups. Messages travel packed, several in one entry, so that one
@@ -26,10 +27,17 @@ export interface Bus extends Resource {
   browse(stream: string, options: BrowseOptions): Promise<Entry[]>;
   /** Memory of the server. */
   room(): Promise<Room>;
+  /**
+   * Lets an empty stream count on from `accepted`, after a restore: false, with nothing done, where it has counted
+   * anything already. Before any group is made, which then begins there too.
+   */
+  resume(stream: string, accepted: number): Promise<boolean>;
   /** Where an entry is in every group; none where the server cannot say. */
   fates(stream: string, id: string): Promise<EntryFate[]>;
   /** Takes what a group is behind with out of memory; missing where streams are on disk anyway. */
   readonly parking?: Parking;
+  /** Entries in the hands of consumers; missing where the server does not tell them apart. */
+  readonly pending?: PendingEntries;
 }
 
 /** Bytes used, and the limit at which appends are refused; null where the server has none or does not say. */

@@ -89,3 +89,12 @@ async function readReached(link: NatsLink, stream: string): Promise<number> {
   }
   return link.known.get(stream) ?? 0;
 }
+
+/** See `Bus.resume`. */
+export async function resumeStream(link: NatsLink, stream: string, accepted: number): Promise<boolean> {
+  await ensureStream(link, stream);
+  if ((await readEnd(link, stream)).accepted > 0) return false;
+  await link.ask(() => link.kv.put(ledgerKey(stream), String(accepted)));
+  noteReached(link, stream, accepted);
+  return true;
+}

@@ -2,6 +2,7 @@ import { OutageError } from "@sluice/shared-types";
 import type { BrowseOptions, Bus, Entry, Reader } from "./bus.ts";
 import type { Log } from "./log.ts";
 import { createNatsAppender, type NatsAppender } from "./nats-appender.ts";
+import { resumeStream } from "./nats-end.ts";
 import { ensureNatsGroup } from "./nats-group.ts";
 import { openNatsLink } from "./nats-link.ts";
 import { readNatsLag, readNatsLedger } from "./nats-numbers.ts";
@@ -69,6 +70,7 @@ export async function openNatsBus(url: string, { log, trim }: { log: Log; trim: 
     browse: (stream, options) => ask(() => browse(stream, options)),
     // JetStream keeps streams on disk and refuses appends at its own limit.
     room: async () => ({ usedBytes: null, maxBytes: null }),
+    resume: (stream, accepted) => ask(() => resumeStream(link, stream, accepted)),
     fates: async () => [],
     ping: () =>
       ask(async () => {

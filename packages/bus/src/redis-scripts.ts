@@ -394,3 +394,9 @@ for _, g in ipairs(groups()) do
   else result[#result + 1] = 'settled' end
 end
 return result`);
+
+/** ARGV: accepted. 1 where the stream had counted nothing, and goes on from there now. */
+export const RESUME = script(`${SHARED}
+if redis.call('EXISTS', stream) == 1 or count('accepted') > 0 then return 0 end
+redis.call('HSET', ledger, 'accepted', ARGV[1])
+return 1`);

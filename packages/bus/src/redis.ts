@@ -9,8 +9,9 @@ import { checkDurability } from "./redis-durability.ts";
 import { streamKeys } from "./redis-keys.ts";
 import { readLag, readLedger } from "./redis-numbers.ts";
 import { createRedisParking, readFates, readRoom } from "./redis-parking.ts";
+import { createRedisPending } from "./redis-pending.ts";
 import { openRedisReader } from "./redis-reader.ts";
-import { ENSURE, runScript } from "./redis-scripts.ts";
+import { ENSURE, RESUME, runScript } from "./redis-scripts.ts";
 import { type RawEntry, toEntry } from "./redis-upkeep.ts";
 import type { TrimPolicy } from "./trim-policy.ts";
 
@@ -96,8 +97,11 @@ export async function openRedisBus(
     ledger: (stream) => ask((r) => readLedger(r, stream)),
     browse,
     room: () => ask(readRoom),
+    resume: (stream, accepted) =>
+      ask(async (r) => (await runScript(r, RESUME, streamKeys(stream), [accepted])) === 1),
     fates: (stream, id) => ask((r) => readFates(r, stream, id)),
     parking: createRedisParking(ask),
+    pending: createRedisPending(ask),
     ping: () =>
       ask(async (r) => {
         await r.call("PING");

@@ -582,6 +582,17 @@ describe.each(DRIVERS)("bus on $name", (driver) => {
     });
   });
 
+  test("an empty stream counts on from where its predecessor stood, another is left alone", async () => {
+    expect(await bus.resume(stream, 41)).toBe(true);
+    await bus.ensureGroup(stream, "postgres");
+    await publishSingly(["m42"]);
+    expect(await bus.resume(stream, 7)).toBe(false);
+    expect((await bus.browse(stream, { from: "-", count: 10 })).map(({ ordinal }) => ordinal)).toEqual([42]);
+    const consumer = await start();
+    expect(await settled(bus, stream, 1)).toMatchObject({ stored: 1, lost: 0 });
+    expect(consumer.lost).toEqual([]);
+  });
+
   test("ping names an unreachable server, and closing twice is safe", async () => {
     const proxy = await proxied();
     const far = await open(driver.urlAt(server, proxy.port));

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { backupCommand } from "./backup.ts";
 import { canScannerCommand } from "./can-scanner.ts";
 import { devicesCommand } from "./devices.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -12,6 +13,7 @@ import { mosquittoCommand } from "./mosquitto.ts";
 import { publishCommand } from "./publish.ts";
 import { quarantineCommand } from "./quarantine.ts";
 import { replayCommand } from "./replay.ts";
+import { restoreCommand } from "./restore.ts";
 import { seedCommand } from "./seed.ts";
 import { simulateCommand } from "./simulate.ts";
 import { statusCommand } from "./status.ts";
@@ -42,6 +44,8 @@ export function commands(): Command[] {
     seedCommand(),
     replayCommand(),
     quarantineCommand(),
+    backupCommand(),
+    restoreCommand(),
     migrateCommand(),
     migrateCanMessagesCommand(),
   ];
