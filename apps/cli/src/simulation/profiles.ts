@@ -1,4 +1,4 @@
-import { hashUnit, smoothNoise } from "./noise.ts";
+import { hashUnit, smoothNoise } from "@sluice/packs";
 
 /** Kinds of simulated devices. */
 export const PROFILES = ["hydroponics", "environmental", "water"] as const;

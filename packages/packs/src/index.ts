@@ -1,0 +1,5 @@
+export * from "./noise.ts";
+export * from "./pack.ts";
+export * from "./read-packs.ts";
+export * from "./simulate-device.ts";
+export * from "./simulator.ts";
