@@ -7,3 +7,4 @@ export * from "./key-value.ts";
 export type { Log } from "./log.ts";
 export * from "./open-bus.ts";
 export type * from "./parking.ts";
+export type * from "./pending-entries.ts";

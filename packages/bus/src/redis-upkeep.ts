@@ -11,7 +11,7 @@ import type { TrimPolicy } from "./trim-policy.ts";
 const RECLAIM_AFTER_MS = 10_000;
 const CLAIM_ENTRIES = 32;
 /** Idle time that a consumer gives its entries when it leaves. */
-const GIVEN_BACK_MS = 86_400_000;
+export const GIVEN_BACK_MS = 86_400_000;
 const LONGEST_TICK_MS = 500;
 const LOSSES_EVERY_MS = 1_000;
 

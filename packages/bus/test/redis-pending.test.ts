@@ -1,0 +1,30 @@
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { useRedis, waitFor } from "@sluice/testkit";
+import { type Bus, openBus } from "../src/index.ts";
+
+const STREAM = "sluice:telemetry:{0}";
+const redis = useRedis();
+let bus: Bus;
+beforeAll(async () => {
+  bus = await openBus(redis.url, {});
+});
+afterAll(() => bus?.close());
+
+test("an entry that its consumer sits on is seen, taken away, and read by another long before the usual wait", async () => {
+  await bus.publish(STREAM, ["a", "b"]);
+  const options = { stream: STREAM, group: "postgres", reclaimAfterMs: 600_000 };
+  const holder = await bus.reader({ ...options, consumer: "holder" });
+  const [held] = await holder.read(10, 5000);
+  const [seen] = (await bus.pending?.list(STREAM, "postgres", { count: 10 })) ?? [];
+  expect(seen).toMatchObject({ id: held?.id, consumer: "holder", messages: 2, attempts: 1 });
+  expect(await bus.pending?.list(STREAM, "postgres", { count: 10, after: held?.id })).toEqual([]);
+  const other = await bus.reader({ ...options, consumer: "other" });
+  const ids = [held?.id ?? "", "1-1"];
+  expect(await bus.pending?.takeAway(STREAM, "postgres", ids)).toEqual([held?.id]);
+  const again = await waitFor(async () => (await other.read(10, 500))[0]);
+  expect(again.messages).toEqual(["a", "b"]);
+  const done = [{ id: again.id, stored: 2, duplicate: 0, quarantined: 0 }];
+  expect(await other.ack(done)).toEqual([again.id]);
+  expect((await bus.ledger(STREAM))[0]).toMatchObject({ stored: 2, pending: 0, balanced: true });
+  await Promise.all([holder.close(), other.close()]);
+});
