@@ -6,4 +6,8 @@ export * from "./psychrometrics.ts";
 export * from "./quality-check.ts";
 export * from "./site-day.ts";
 export * from "./time-weighted.ts";
+export * from "./water-anomalies.ts";
+export * from "./water-efficiency.ts";
+export * from "./water-quality.ts";
+export * from "./water-window.ts";
 export * from "./z-score.ts";
