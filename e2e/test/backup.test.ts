@@ -92,6 +92,7 @@ test("after backup, wipe and restore every row is as it was, and what waited on 
 }, 180_000);
 
 test("a damaged backup, and a folder that has data, are refused", async () => {
+  await sluice?.stop();
   const [name = ""] = readdirSync(backups);
   await expect(run("restore", join(backups, name))).rejects.toThrow(/has data/);
   const elsewhere = join(root, "elsewhere");
