@@ -1,0 +1,1 @@
+../../packages/db/migrations/065-create-agg-database.sql
