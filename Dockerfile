@@ -6,7 +6,7 @@ ENV CI=true
 RUN npm install --global pnpm@10.34.8
 COPY . .
 RUN pnpm install --frozen-lockfile \
- && pnpm exec tsc -b \
+ && pnpm build \
  && CI=true pnpm prune --prod \
  && find . -name '*.tsbuildinfo' -delete
 

@@ -14,7 +14,10 @@ const PROGRAMS = [
   { program: "mosquitto", package: "mosquitto", spare: true },
   { program: "nats-server", package: "nats-server", spare: true },
 ];
-const FOR_TESTS = [{ program: "victoria-metrics", package: "victoria-metrics" }];
+const FOR_TESTS = [
+  { program: "victoria-metrics", package: "victoria-metrics" },
+  { program: "chromium", package: "chromium" },
+];
 
 /** Makes sure that what `up` starts is installed. `services` is the `--services` list, if any. */
 export async function ensureServersToRun({ yes, services }) {

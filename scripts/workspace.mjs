@@ -10,6 +10,8 @@ export const ROOT = resolve(fileURLToPath(new URL("..", import.meta.url)));
 const MODULES = join(ROOT, "node_modules");
 const CACHE = join(MODULES, ".cache", "sluice");
 const RUNNABLE = ["services", "apps"];
+/** The web pages: bundled, where everything else is compiled. */
+const CONSOLE = join(ROOT, "apps", "console");
 const PROJECTS = ["packages", ...RUNNABLE];
 
 /** One line of progress; standard output stays for what was asked for. */
@@ -48,8 +50,13 @@ export function ensureDependencies() {
   });
 }
 
-/** Builds what `sluice` runs unless it was built from exactly these sources. */
+/** Builds what `sluice` runs and shows unless it was built from exactly these sources. */
 export function ensureBuilt() {
+  ensureCompiled();
+  ensureConsole();
+}
+
+function ensureCompiled() {
   const stamp = join(CACHE, "built");
   if (readStamp(stamp) === sourcesDigest() && isBuilt()) return;
   locked("build", () => {
@@ -68,9 +75,29 @@ export function ensureBuilt() {
   });
 }
 
+/** The console is not needed for running: where it cannot be built, its address says so. */
+function ensureConsole() {
+  const stamp = join(CACHE, "console-built");
+  const page = join(CONSOLE, "dist", "index.html");
+  if (readStamp(stamp) === consoleDigest() && existsSync(page)) return;
+  locked("console", () => {
+    const wanted = consoleDigest();
+    if (readStamp(stamp) === wanted && existsSync(page)) return;
+    say("Building the console …");
+    const vite = binary("vite", "vite", join(CONSOLE, "node_modules"));
+    const result = spawnSync(process.execPath, [vite, "build", "--logLevel", "warn"], {
+      cwd: CONSOLE,
+      env: { ...process.env, NODE_ENV: "production" },
+      stdio: ["ignore", 2, 2],
+    });
+    if (result.status === 0) writeFileSync(stamp, wanted);
+    else say(`The console could not be built (${reasonOf(result)}, see above); everything else runs.`);
+  });
+}
+
 /** The program file of an installed package, for running it with this Node. */
-export function binary(packageName, name) {
-  const folder = join(MODULES, packageName);
+export function binary(packageName, name, modules = MODULES) {
+  const folder = join(modules, packageName);
   const { bin } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
   return join(folder, typeof bin === "string" ? bin : bin[name]);
 }
@@ -91,7 +118,7 @@ function projectsIn(folder) {
   if (!existsSync(path)) return [];
   return readdirSync(path)
     .map((name) => join(path, name))
-    .filter((project) => existsSync(join(project, "tsconfig.json")));
+    .filter((project) => project !== CONSOLE && existsSync(join(project, "tsconfig.json")));
 }
 
 /** Names, sizes and times of all sources: what a build depends on. */
@@ -105,9 +132,25 @@ function sourcesDigest() {
       if (/\.tsx?$/.test(name) && !name.endsWith(".test.ts")) files.push(join(src, name));
     }
   }
+  return digestOf(files);
+}
+
+/** The same for the console. */
+function consoleDigest() {
+  const files = [join(ROOT, "pnpm-lock.yaml")];
+  for (const name of ["package.json", "tsconfig.json", "vite.config.ts", "index.html"])
+    files.push(join(CONSOLE, name));
+  for (const folder of ["src", "public"]) {
+    for (const name of readdirSync(join(CONSOLE, folder), { recursive: true }))
+      files.push(join(CONSOLE, folder, name));
+  }
+  return digestOf(files);
+}
+
+function digestOf(files) {
   const facts = files.sort().map((file) => {
     const stat = statSync(file, { throwIfNoEntry: false });
-    return `${file} ${stat?.size} ${stat?.mtimeMs}`;
+    return `${file} ${stat?.size} ${stat?.isFile() ? stat.mtimeMs : ""}`;
   });
   return digest(facts.join("\n"), process.versions.node);
 }

@@ -1,0 +1,216 @@
+/** Answers of the api, as they come over the wire: times are ISO 8601. */
+
+export type Scope = "read" | "write" | "admin";
+export type UpState = "up" | "stopped";
+
+export interface Session {
+  kind: "person" | "key" | "device";
+  email?: string;
+  csrf?: string;
+  scopes: Scope[];
+}
+
+export interface Consumer {
+  name: string;
+  pending: number;
+  idleMs: number;
+}
+
+export interface GroupFlow {
+  group: string;
+  service: string;
+  state: UpState;
+  unread: number;
+  pending: number;
+  pendingEntries: number;
+  parked: number;
+  oldestPendingMs: number | null;
+  consumers: Consumer[];
+  stored: number;
+  duplicate: number;
+  quarantined: number;
+  lost: number;
+  balanced: boolean;
+}
+
+export interface Flow {
+  at: string;
+  gateway: { state: UpState };
+  bus: {
+    state: UpState;
+    accepted: number;
+    entries: number;
+    usedBytes: number | null;
+    maxBytes: number | null;
+  };
+  groups: GroupFlow[];
+  stores: { postgres: UpState; influx: UpState | "absent" };
+  scheduler: {
+    state: UpState;
+    lastRun: { job: string; status: string; at: string; error: string | null } | null;
+    rolledUpTo: string | null;
+    dirty: number;
+  } | null;
+  refused: {
+    waiting: number;
+    last: { id: number; reason: string; detail: string; device: string | null; at: string } | null;
+  } | null;
+  devices: Record<string, number> | null;
+}
+
+export interface Device {
+  id: string;
+  type: string;
+  name: string | null;
+  location: string | null;
+  access: "active" | "disabled" | "none";
+  username: string | null;
+  status: "online" | "offline" | "maintenance" | "error";
+  lastHeartbeat: string | null;
+  lastDataReceived: string | null;
+  clock: string | null;
+  clockSkewMs: number | null;
+  sensors: number;
+  createdAt: string;
+}
+
+export interface Reading {
+  field: string;
+  unit: string | null;
+  valueType: "number" | "text" | null;
+  status: string;
+  value: number | string | null;
+  time: string | null;
+}
+
+export interface DeviceDetail extends Device {
+  readings: Reading[];
+  gaps: { boot: string; from: number; to: number; missing: number }[];
+}
+
+export interface Credentials {
+  id?: string;
+  username: string;
+  password: string;
+  apiKey: string;
+}
+
+export interface Sensor {
+  id: number;
+  device: string;
+  field: string;
+  type: string | null;
+  valueType: "number" | "text" | null;
+  unit: string | null;
+  calibrationOffset: number;
+  status: string;
+  sampleIntervalSeconds: number | null;
+  notes: string | null;
+}
+
+export interface SeriesPoint {
+  time: string;
+  value: number | string | null;
+  min?: number;
+  max?: number;
+  n?: number;
+  status?: string;
+  flags?: string[];
+}
+
+export interface Series {
+  sensor: { id: number; device: string; field: string; unit: string | null };
+  from: string;
+  to: string;
+  resolution: "raw" | "5m" | "1h" | "1d";
+  points: SeriesPoint[];
+  gaps: { from: string; to: string }[];
+  count: number;
+}
+
+export interface LiveReading {
+  device: string;
+  type: string;
+  samples: { time: string; readings: Record<string, number | string | boolean | null> }[];
+}
+
+export interface Installation {
+  mqttPort: number;
+  topicRoot: string;
+  partitions: number;
+  sinks: string[];
+  influxBucket: string | null;
+}
+
+export interface Refusal {
+  id: number;
+  reason: string;
+  detail: string;
+  source: string;
+  device: string | null;
+  topic: string | null;
+  type: string | null;
+  boot: string | null;
+  seq: number | null;
+  status: "open" | "fixed" | "replayed" | "discarded";
+  truncated: boolean;
+  receivedAt: string;
+  bytes: number;
+  payload?: string;
+}
+
+export interface JobRun {
+  id: string;
+  job: string;
+  status: string;
+  trigger: string;
+  createdAt: string;
+  startedAt: string | null;
+  completedAt: string | null;
+  seconds: number | null;
+  from: string | null;
+  to: string | null;
+  summary: unknown;
+  error: string | null;
+}
+
+export interface RowChange {
+  table: string;
+  key: Record<string, unknown>;
+  old: Record<string, unknown> | null;
+  new: Record<string, unknown> | null;
+}
+
+export interface AuditEvent {
+  id: number;
+  event: string;
+  severity: string;
+  entityType: string | null;
+  entityId: string | null;
+  email: string | null;
+  message: string | null;
+  data: unknown;
+  address: string | null;
+  at: string;
+}
+
+export interface User {
+  id: number;
+  email: string;
+  fullName: string | null;
+  role: "viewer" | "operator" | "admin";
+  status: "active" | "disabled";
+  lastLogin: string | null;
+}
+
+export interface ApiKey {
+  id: number;
+  name: string;
+  prefix: string;
+  scopes: Scope[];
+  devices: string[] | null;
+  createdAt: string;
+  expiresAt: string | null;
+  revokedAt: string | null;
+  lastUsedAt: string | null;
+}

@@ -1,0 +1,51 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect } from "react";
+import { ApiError, request, setCsrf, whenLoggedOut } from "./request.ts";
+import type { Scope, Session } from "./types.ts";
+
+const KEY = ["session"];
+
+/** Who is logged in: undefined while that is being asked, null for nobody. */
+export function useSession(): { session: Session | null | undefined; error: Error | null } {
+  const client = useQueryClient();
+  const { data, error } = useQuery({
+    queryKey: KEY,
+    queryFn: async () => {
+      try {
+        const session = await request<Session>("GET", "/api/v1/session");
+        setCsrf(session.csrf ?? "");
+        return session;
+      } catch (failure) {
+        if (failure instanceof ApiError && failure.status === 401) return null;
+        throw failure;
+      }
+    },
+    staleTime: Number.POSITIVE_INFINITY,
+    refetchOnWindowFocus: false,
+  });
+  useEffect(() => whenLoggedOut(() => client.setQueryData(KEY, null)), [client]);
+  return { session: data, error };
+}
+
+/** Logging in and out. */
+export function useLogin() {
+  const client = useQueryClient();
+  const login = useCallback(
+    async (email: string, password: string) => {
+      await request("POST", "/api/v1/session", { email, password });
+      await client.invalidateQueries({ queryKey: KEY });
+    },
+    [client],
+  );
+  const logout = useCallback(async () => {
+    await request("DELETE", "/api/v1/session");
+    client.clear();
+    client.setQueryData(KEY, null);
+  }, [client]);
+  return { login, logout };
+}
+
+/** Whether the person may do what needs `scope`. */
+export function useMay(scope: Scope): boolean {
+  return useSession().session?.scopes.includes(scope) ?? false;
+}
