@@ -13,6 +13,7 @@ export function welcome(
   const entrance = state.services.some(({ name }) =>
     SERVICES.some((spec) => spec.entrance && spec.name === name),
   );
+  const api = state.services.some(({ name }) => name === "api");
   const rows: [string, string][] = entrance
     ? [
         ["MQTT", state.mqttUrl],
@@ -22,17 +23,18 @@ export function welcome(
   rows.push(["PostgreSQL", withoutSecrets(state.postgresUrl)], ["Redis", withoutSecrets(state.redisUrl)]);
   if (state.influx !== null) rows.push(["InfluxDB", withoutSecrets(state.influx.url)]);
   rows.push(["data", dataDir]);
+  if (api) rows.unshift(["Console", `${state.httpUrl}/console/`]);
   const lines = ["", "Sluice is up.", "", ...rows.map(([name, value]) => `  ${name.padEnd(11)}${value}`), ""];
   lines.push(...(device === undefined ? noDevice() : newDevice(state, device)));
   if (admin !== undefined) {
     lines.push(
-      "You, as admin of the API (shown this once; ./sluice users password makes a new one):",
+      "You, as admin of console and API (shown this once; ./sluice users password makes a new one):",
       "",
       `  email ${admin.email}   password ${admin.password}`,
       "",
     );
   }
-  if (state.services.some(({ name }) => name === "api")) lines.push(...endpoints(state));
+  if (api) lines.push(...endpoints(state));
   lines.push("Then: ./sluice tail · status · lag · ledger · --help. Ctrl-C stops everything.", "");
   return lines.join("\n");
 }
