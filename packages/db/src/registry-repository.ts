@@ -11,23 +11,52 @@ export interface DeviceFilter {
   only?: readonly string[] | null | undefined;
   status?: string | undefined;
   type?: string | undefined;
+  /** Part of its id, name or location. */
+  search?: string | undefined;
+}
+
+/** A device of a list, with how it does. */
+export interface DeviceOverview extends Device {
+  /** Holes in its sequence numbers, and the messages missing in them. */
+  gaps: number;
+  missing: number;
+  /** Readings stored of the last minute, by their time. */
+  readingsPerMinute: number;
 }
 
 /** Devices with their presence, by id, up to `limit`. */
-export function listDevicePage(db: Queries, filter: DeviceFilter, limit: number): Promise<Device[]> {
-  return db.query<Device>(
-    `SELECT d.device_code AS id, d.id AS "deviceId", d.device_type AS type, d.name, d.location_description AS location,
+export function listDevicePage(db: Queries, filter: DeviceFilter, limit: number): Promise<DeviceOverview[]> {
+  return db.query<DeviceOverview>(
+    `WITH page AS (
+       SELECT d.* FROM iot.devices d
+        WHERE d.removed_at IS NULL AND ($1::text IS NULL OR d.device_code > $1)
+          AND ($2::text[] IS NULL OR d.device_code = ANY ($2))
+          AND ($3::text IS NULL OR d.status = $3) AND ($4::text IS NULL OR d.device_type = $4)
+          AND ($5::text IS NULL OR d.device_code ILIKE $5 OR d.name ILIKE $5 OR d.location_description ILIKE $5)
+        ORDER BY d.device_code LIMIT $6)
+     SELECT d.device_code AS id, d.id AS "deviceId", d.device_type AS type, d.name, d.location_description AS location,
             coalesce(c.status, 'none') AS access, c.username, d.status, d.last_heartbeat AS "lastHeartbeat",
-            d.last_data_received AS "lastDataReceived",
-            (SELECT count(*) FROM iot.sensors s WHERE s.device_id = d.id) AS sensors, d.created_at AS "createdAt"
-       FROM iot.devices d
+            d.last_data_received AS "lastDataReceived", d.clock, d.clock_skew_ms AS "clockSkewMs",
+            (SELECT count(*) FROM iot.sensors s WHERE s.device_id = d.id) AS sensors, d.created_at AS "createdAt",
+            g.gaps, g.missing, r.n AS "readingsPerMinute"
+       FROM page d
        LEFT JOIN LATERAL (SELECT c.username, c.status FROM iot.credential_devices o
                             JOIN iot.credentials c ON c.id = o.credential_id
                            WHERE o.device_id = d.id ORDER BY c.id LIMIT 1) c ON true
-      WHERE d.removed_at IS NULL AND ($1::text IS NULL OR d.device_code > $1) AND ($2::text[] IS NULL OR d.device_code = ANY ($2))
-        AND ($3::text IS NULL OR d.status = $3) AND ($4::text IS NULL OR d.device_type = $4)
-      ORDER BY d.device_code LIMIT $5`,
-    [filter.after ?? null, filter.only ?? null, filter.status ?? null, filter.type ?? null, limit],
+       LEFT JOIN LATERAL (SELECT count(*) AS gaps, coalesce(sum(missing), 0)::int8 AS missing
+                            FROM public.device_sequence_gap g WHERE g.device_id = d.id) g ON true
+       LEFT JOIN LATERAL (SELECT count(*) AS n FROM iot.sensors s JOIN public.measurement m ON m.sensor_id = s.id
+                           WHERE s.device_id = d.id AND d.last_data_received > now() - INTERVAL '2 minutes'
+                             AND m.time > now() - INTERVAL '1 minute' AND m.time <= now()) r ON true
+      ORDER BY d.device_code`,
+    [
+      filter.after ?? null,
+      filter.only ?? null,
+      filter.status ?? null,
+      filter.type ?? null,
+      filter.search === undefined ? null : `%${filter.search.replace(/[\\%_]/g, "\\$&")}%`,
+      limit,
+    ],
   );
 }
 

@@ -77,8 +77,6 @@ export async function openServer(deps: Deps, metrics: Metrics): Promise<Server> 
   addHooks(app, auth, config.SLUICE_CORS_ORIGINS);
   await addRateLimit(app, config.SLUICE_RATE_LIMIT);
   await addDocs(app);
-  addRoutes(app, deps, auth, createForward(config.SLUICE_GATEWAY_URL));
-  await addConsole(app);
   const allowed = createAllowed(routes);
   app.setNotFoundHandler((request, reply) => {
     const methods = allowed(request.url.split("?")[0] ?? "");
@@ -86,7 +84,10 @@ export async function openServer(deps: Deps, metrics: Metrics): Promise<Server> 
     reply.header("allow", methods.join(", "));
     return void sendProblem(reply, 405, `${request.method} is not possible here`);
   });
+  // Before the routes: those that are there when a plugin is awaited keep the handler of that moment.
   app.setErrorHandler((error, request, reply) => void answerError(log, error, request, reply));
+  addRoutes(app, deps, auth, createForward(config.SLUICE_GATEWAY_URL));
+  await addConsole(app);
   await app.listen({ host: config.SLUICE_HOST, port: config.SLUICE_HTTP_PORT ?? 3001, backlog: 1024 });
   const address = app.server.address();
   return {

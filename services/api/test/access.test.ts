@@ -15,6 +15,10 @@ const PUBLIC = new Set([
   "/api/v1/now",
   "/api/v1/influxdb/health",
   "/api/v1/session",
+  // pages and scripts without data: what they show, they ask for with a session
+  "/console",
+  "/console/",
+  "/console/*",
 ]);
 /** Taken by the gateway, which asks for the device's key itself. */
 const GATEWAY = new Set([

@@ -5,7 +5,6 @@ import {
   getQuarantined,
   listAudit,
   listQuarantine,
-  listRuns,
   listTotals,
   type Quarantined,
   writeAudit,
@@ -20,7 +19,7 @@ import { Instant, iso, limit, RowId, RowParams } from "../schemas.ts";
 import type { App } from "../server.ts";
 import { page } from "./registry.ts";
 
-/** How the path runs: lag, ledger, quarantine, jobs and the audit log. */
+/** How the path runs: lag, ledger, quarantine and the audit log. */
 export function addFlowRoutes(app: App, deps: Deps): void {
   const { bus, db, config } = deps;
   const streams = Array.from({ length: config.SLUICE_PARTITIONS }, (_, i) => streamKey("telemetry", i));
@@ -30,18 +29,6 @@ export function addFlowRoutes(app: App, deps: Deps): void {
     streams: await Promise.all(streams.map(async (stream) => ({ stream, groups: await bus.ledger(stream) }))),
     stored: await listTotals(db),
   }));
-  const Jobs = z.strictObject({
-    limit: limit(500, 50),
-    job: z.string().max(100).optional(),
-    cursor: Instant.optional(),
-  });
-  app.get("/api/v1/jobs", { ...read, schema: { querystring: Jobs } }, async (request) => {
-    const { limit: most, job, cursor } = request.query;
-    const before = cursor === undefined ? undefined : new Date(cursor / 1000);
-    return page("jobs", await listRuns(db, { job, before }, most + 1), most, ({ createdAt }) =>
-      createdAt.toISOString(),
-    );
-  });
   const Audit = z.strictObject({
     limit: limit(500, 50),
     cursor: RowId.optional(),

@@ -11,12 +11,15 @@ import { addEtlRoutes } from "./etl.ts";
 import { addFlowRoutes } from "./flow.ts";
 import { addInfluxRoutes } from "./influxdb.ts";
 import { addIngestRoutes } from "./ingest.ts";
+import { addJobRoutes } from "./jobs.ts";
 import { addLiveRoutes } from "./live.ts";
 import { addMeasurementRoutes } from "./measurement.ts";
 import { addPublicRoutes } from "./public.ts";
 import { addRegistryRoutes } from "./registry.ts";
 import { addSeriesRoutes } from "./series.ts";
 import { addSessionRoutes } from "./session.ts";
+import { addStreamRoutes } from "./streams.ts";
+import { addTraceRoutes } from "./trace.ts";
 
 /** Every route of the api. */
 export function addRoutes(app: App, deps: Deps, auth: AuthDeps, forward: Forward): void {
@@ -32,6 +35,9 @@ export function addRoutes(app: App, deps: Deps, auth: AuthDeps, forward: Forward
   addRegistryRoutes(app, deps);
   addSeriesRoutes(app, deps);
   addFlowRoutes(app, deps);
+  addStreamRoutes(app, deps);
+  addTraceRoutes(app, deps);
+  addJobRoutes(app, deps);
   addLiveRoutes(app, deps);
   addIngestRoutes(app, deps, auth, forward, publish);
   addMeasurementRoutes(app, deps, publish);

@@ -71,14 +71,15 @@ function addDeviceRoutes(app: App, { db, config }: Deps): void {
     cursor: DeviceId.optional(),
     status: z.enum(["online", "offline", "maintenance", "error"]).optional(),
     type: z.string().max(50).optional(),
+    search: z.string().min(1).max(100).optional(),
   });
   app.get(
     "/api/v1/devices",
     { config: { access: "device" }, schema: { querystring: Page } },
     async (request) => {
-      const { limit: most, cursor, status, type } = request.query;
+      const { limit: most, cursor, status, type, search } = request.query;
       const only = principalOf(request).devices;
-      const devices = await listDevicePage(db, { after: cursor, only, status, type }, most + 1);
+      const devices = await listDevicePage(db, { after: cursor, only, status, type, search }, most + 1);
       return page("devices", devices, most, ({ id }) => id);
     },
   );
