@@ -2,6 +2,7 @@ export * from "./advance-rollups.ts";
 export * from "./cleanup.ts";
 export * from "./dry-run.ts";
 export * from "./engine.ts";
+export type { InfluxSource } from "./influx-hours.ts";
 export * from "./job.ts";
 export * from "./jobs/daily.ts";
 export { createHourlyJob } from "./jobs/hourly.ts";

@@ -1,5 +1,17 @@
 import { type HourFigures, listZones, registerSensors, type TimeRange, type Transaction } from "@sluice/db";
-import { type Influx, influxQl, type Series } from "@sluice/influx";
+import {
+  type Aggregate,
+  aggregateBucket,
+  DAILY_AGGREGATE,
+  HOURLY_AGGREGATE,
+  type Influx,
+  identifier,
+  influxQl,
+  type Series,
+} from "@sluice/influx";
+
+/** What figures are read from. */
+export type InfluxSource = Pick<Influx, "query" | "bucket">;
 
 interface FieldHour {
   device: string;
@@ -13,19 +25,44 @@ interface FieldHour {
 }
 
 /**
- * Hours of document A's readings (`sensor_reading`, one device per tag `sensor_id`) from InfluxDB's raw points, with the
- * same figures as from PostgreSQL. Devices and sensors that are not known yet are registered.
+ * Hours of document A's readings (`sensor_reading`, one device per tag `sensor_id`), with the same figures as from
+ * PostgreSQL. Of InfluxDB's own hourly figures and those of the raw points each hour has the ones that count more
+ * readings: raw where the bucket is missing, has no row or is behind, the bucket's where raw points are gone. Devices
+ * and sensors that are not known yet are registered.
  */
 export async function listInfluxHours(
-  influx: Pick<Influx, "query">,
+  influx: InfluxSource,
   tx: Transaction,
-  { fromMs, toMs }: TimeRange,
+  range: TimeRange,
 ): Promise<HourFigures[]> {
-  const [from, to] = [BigInt(fromMs) * 1_000_000n, BigInt(toMs) * 1_000_000n];
-  const series = await influx.query(
-    influxQl`SELECT count(/.*/), mean(/.*/), min(/.*/), max(/.*/), stddev(/.*/) FROM "sensor_reading" WHERE time >= ${from} AND time < ${to} GROUP BY time(1h), "sensor_id" fill(none)`,
-  );
-  const found = series.flatMap(readSeries);
+  const raw = influxQl`SELECT count(/.*/), mean(/.*/), min(/.*/), max(/.*/), stddev(/.*/) FROM "sensor_reading" WHERE time >= ${ns(range.fromMs)} AND time < ${ns(range.toMs)} GROUP BY time(1h), "sensor_id" fill(none)`;
+  const kept = await listKept(influx, HOURLY_AGGREGATE, range);
+  return toFigures(tx, [...kept, ...(await influx.query(raw)).flatMap(readSeries)]);
+}
+
+/** The UTC days that InfluxDB keeps figures of itself; `hourMs` is where a day begins. */
+export async function listInfluxDays(
+  influx: InfluxSource,
+  tx: Transaction,
+  range: TimeRange,
+): Promise<HourFigures[]> {
+  return toFigures(tx, await listKept(influx, DAILY_AGGREGATE, range));
+}
+
+async function listKept(influx: InfluxSource, aggregate: Aggregate, range: TimeRange): Promise<FieldHour[]> {
+  const kept = influxQl`SELECT * FROM ${identifier(aggregate.measurement)} WHERE time >= ${ns(range.fromMs)} AND time < ${ns(range.toMs)} GROUP BY "sensor_id"`;
+  return (await influx.query(kept, aggregateBucket(influx.bucket, aggregate))).flatMap(readSeries);
+}
+
+const ns = (atMs: number) => BigInt(atMs) * 1_000_000n;
+
+async function toFigures(tx: Transaction, all: readonly FieldHour[]): Promise<HourFigures[]> {
+  const best = new Map<string, FieldHour>();
+  for (const hour of all) {
+    const key = `${hour.device}\n${hour.field}\n${hour.hourMs}`;
+    if (hour.n > (best.get(key)?.n ?? 0)) best.set(key, hour);
+  }
+  const found = [...best.values()];
   const pairs = [
     ...new Map(found.map(({ device, field }) => [`${device}\n${field}`, { device, field }])).values(),
   ];

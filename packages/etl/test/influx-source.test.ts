@@ -78,6 +78,62 @@ test("InfluxDB and PostgreSQL give the same rows", async () => {
   expect(await run(createHourlyJob())).toMatchObject({ changed: 0 });
 }, 30_000);
 
+test("TRAP 1, TRAP 3: InfluxDB's own hourly figures stand in for readings that are gone, an hour at its start", async () => {
+  const hourMs = NOW_MS - 30 * 60_000 - HOUR_MS;
+  const figures = "count_ph=60,mean_ph=6.1,min_ph=6,max_ph=6.2,stddev_ph=0.05";
+  // the document's own task stamped the end of the window and had no minimum: not what we read
+  const documents = `sensor_hourly_avg,sensor_id=arduino_7 ph=9 ${(hourMs + HOUR_MS) * 1000}`;
+  const kept = openInflux({
+    url: server.url,
+    version: 1,
+    bucket: "telemetry_hourly",
+    username: server.username,
+    password: server.password,
+  });
+  await kept.write([`sensor_hourly,sensor_id=arduino_7 ${figures} ${hourMs * 1000}`, documents]);
+  await run(createHourlyJob({ influx }));
+  const select = `SELECT a.hour_start AS at, a.avg_value::float8 AS avg, a.stddev_value::float8 AS sd, a.reading_count AS n
+                    FROM bi.hourly_sensor_agg a JOIN iot.sensors s ON s.id = a.sensor_id
+                    JOIN iot.devices d ON d.id = s.device_id WHERE d.device_code = 'arduino_7'`;
+  expect(await db.query(select)).toEqual([{ at: new Date(hourMs), avg: 6.1, sd: 0.05, n: 60 }]);
+  await kept.close();
+});
+
+test("where InfluxDB's own hourly figures are behind, those of the readings count; the day has its own as well", async () => {
+  const hourMs = NOW_MS - 30 * 60_000 - 2 * HOUR_MS;
+  const dayMs = Math.floor(NOW_MS / (24 * HOUR_MS) - 1) * 24 * HOUR_MS;
+  const access = {
+    url: server.url,
+    version: 1,
+    username: server.username,
+    password: server.password,
+  } as const;
+  const hourly = openInflux({ ...access, bucket: "telemetry_hourly" });
+  const daily = openInflux({ ...access, bucket: "telemetry_daily" });
+  await influx.write(
+    [6, 7, 8].map((v, i) => `sensor_reading,sensor_id=arduino_8 ph=${v} ${(hourMs + i * 60_000) * 1000}`),
+  );
+  await hourly.write([
+    `sensor_hourly,sensor_id=arduino_8 count_ph=2,mean_ph=6.5,min_ph=6,max_ph=7,stddev_ph=0.7 ${hourMs * 1000}`,
+  ]);
+  await daily.write([
+    `sensor_daily,sensor_id=arduino_8 count_ph=9,mean_ph=5,min_ph=4,max_ph=6,stddev_ph=1 ${dayMs * 1000}`,
+  ]);
+  await run(createHourlyJob({ influx }));
+  await run(createDailyJob({ influx }), NOW_MS + 12 * HOUR_MS);
+  const of = (table: string) =>
+    db.query(`SELECT a.avg_value::float8 AS avg, a.reading_count AS n FROM ${table} a
+                JOIN iot.sensors s ON s.id = a.sensor_id JOIN iot.devices d ON d.id = s.device_id
+               WHERE d.device_code = 'arduino_8' ORDER BY a.id`);
+  expect(await of("bi.hourly_sensor_agg")).toEqual([{ avg: 7, n: 3 }]);
+  expect(await of("bi.daily_sensor_agg")).toEqual([
+    { avg: 5, n: 9 },
+    { avg: 7, n: 3 },
+  ]);
+  await hourly.close();
+  await daily.close();
+});
+
 test("devices and sensors that only InfluxDB knows are registered with their type", async () => {
   await influx.write([
     `sensor_reading,sensor_id=arduino_9 ph=6.1,water_temp=19 ${(NOW_MS - HOUR_MS) * 1000}`,

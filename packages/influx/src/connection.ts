@@ -65,6 +65,23 @@ export async function query(connection: Connection, influxQl: string): Promise<S
   return parseAnswer(answer);
 }
 
+const MISSING =
+  /database not found|dbrp|(database|bucket) .*(not found|does not exist)|could not find bucket|not found.*(database|bucket)/i;
+
+/** Runs InfluxQL in another bucket; no series where there is no such bucket. */
+export async function queryOther(
+  connection: Connection,
+  influxQl: string,
+  bucket: string,
+): Promise<Series[]> {
+  try {
+    return await query({ ...connection, bucket }, influxQl);
+  } catch (error) {
+    if (error instanceof Error && MISSING.test(error.message)) return [];
+    throw error;
+  }
+}
+
 function parseAnswer(answer: Answer): Series[] {
   try {
     return parseQueryAnswer(answer.body);

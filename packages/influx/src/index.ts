@@ -1,3 +1,13 @@
+export {
+  AGGREGATES,
+  type Aggregate,
+  aggregateBucket,
+  continuousQuery,
+  DAILY_AGGREGATE,
+  fluxTask,
+  HOURLY_AGGREGATE,
+  SAMPLE_DEVICE,
+} from "./aggregates.ts";
 export type { InfluxOptions, InfluxVersion } from "./connection.ts";
 export type { DeleteRange } from "./delete-range.ts";
 export { coerceField, type FieldConflict, findConflict, type StoredType } from "./field-types.ts";
@@ -22,4 +32,5 @@ export {
 export { type Influx, openInflux } from "./open-influx.ts";
 export { createPointWriter, type PointWriter, type RefusedPart } from "./point-writer.ts";
 export type { Refusal } from "./refusal.ts";
+export { type SetUpOptions, type SetUpResult, setUpInflux } from "./set-up.ts";
 export type { PostLines, RejectedLine } from "./settle-lines.ts";

@@ -1,7 +1,14 @@
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { Resource } from "@sluice/shared-types";
-import { type Connection, connect, type InfluxOptions, type InfluxVersion, query } from "./connection.ts";
+import {
+  type Connection,
+  connect,
+  type InfluxOptions,
+  type InfluxVersion,
+  query,
+  queryOther,
+} from "./connection.ts";
 import { type DeleteRange, deleteRange } from "./delete-range.ts";
 import { ensureDatabase } from "./ensure-database.ts";
 import type { Series } from "./influx-ql.ts";
@@ -11,6 +18,8 @@ import { type RejectedLine, settleLines } from "./settle-lines.ts";
 /** An open InfluxDB. */
 export interface Influx extends Resource {
   readonly version: InfluxVersion;
+  /** Database (1, 3) or bucket (2). */
+  readonly bucket: string;
   /**
    * Sends lines in one request. Resolves with undefined only when the server has said that it stored every one;
    * with its refusal when it said that at least one is bad. Rejects with OutageError, with the `Retry-After` it
@@ -20,8 +29,11 @@ export interface Influx extends Resource {
   post(lines: readonly string[]): Promise<Refusal | undefined>;
   /** Sends lines until each is stored or rejected by name: see {@link settleLines}. */
   write(lines: readonly string[]): Promise<RejectedLine[]>;
-  /** Runs InfluxQL (build it with `influxQl`). Rejects with OutageError, or Error where the query is wrong. */
-  query(influxQl: string): Promise<Series[]>;
+  /**
+   * Runs InfluxQL (build it with `influxQl`), in another bucket where one is named: that has no series where it is
+   * missing. Rejects with OutageError, or Error where the query is wrong.
+   */
+  query(influxQl: string, bucket?: string): Promise<Series[]>;
   /** Deletes what `range` says, in every measurement it does not exclude. Resolves when it is done. */
   deleteRange(range: DeleteRange): Promise<void>;
   /**
@@ -58,11 +70,15 @@ export function openInflux(options: InfluxOptions): Influx {
 
   return {
     version,
+    bucket: connection.bucket,
     post,
     write: (lines) => settleLines(post, lines),
-    query: (influxQl) => query(connection, influxQl),
+    query: (influxQl, bucket) =>
+      bucket === undefined ? query(connection, influxQl) : queryOther(connection, influxQl, bucket),
     deleteRange: (range) => deleteRange(connection, range),
-    ensureDatabase: (retentionMs) => ensureDatabase(connection, retentionMs),
+    async ensureDatabase(retentionMs) {
+      await ensureDatabase(connection, retentionMs);
+    },
     async ping() {
       const answer = await transport.send({ method: "GET", path: "/ping", headers: authorization });
       if (answer.status >= 300) throw outageOf(answer);

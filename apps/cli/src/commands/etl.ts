@@ -1,35 +1,18 @@
-import { randomUUID } from "node:crypto";
-import { type Db, findWatermark } from "@sluice/db";
-import {
-  afterRollups,
-  applyPlan,
-  backfillRange,
-  cleanUp,
-  createDailyJob,
-  createEngine,
-  createHourlyJob,
-  type Engine,
-  type Job,
-  type JobResult,
-  latestRange,
-  PlanChangedError,
-  type PlannedRun,
-  parseToken,
-  planRuns,
-  runBackfill,
-  runLatest,
-} from "@sluice/etl";
-import { type Influx, type InfluxOptions, type InfluxVersion, openInflux } from "@sluice/influx";
+import type { Db } from "@sluice/db";
+import { cleanUp, createJobs } from "@sluice/etl";
+import { type Influx, openInflux } from "@sluice/influx";
 import { createConfig, loadConfig } from "@sluice/service-kit";
 import { Command, Option } from "commander";
 import { CommandError } from "../command-error.ts";
 import { environment } from "../environment.ts";
-import { printPlan, printResults } from "../etl/print-results.ts";
+import { type EtlRun, executeRun } from "../etl/execute-run.ts";
 import { printStatus } from "../etl/print-status.ts";
+import { influxOptionsFor } from "../influx/influx-options.ts";
 import { connectFor } from "../installation.ts";
 import { interruptible } from "../interrupt.ts";
 import { integerBetween } from "../number-argument.ts";
-import { note, printJson, printLine } from "../output.ts";
+import { printJson, printLine } from "../output.ts";
+import { timeArgument } from "../time-argument.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
@@ -41,6 +24,8 @@ interface RunFlags {
   json?: boolean;
   hours?: number;
   days?: number;
+  from?: number;
+  to?: number;
   retentionDays?: number;
 }
 
@@ -53,30 +38,39 @@ Examples:
   $ ./sluice etl hourly
   $ ./sluice etl daily --days 7
   $ ./sluice etl backfill --days 30 --dry-run
+  $ ./sluice etl run daily --from 2026-01-01 --to 2026-02-01
   $ ./sluice etl status`;
 
-/** `sluice etl`: the BI tables, by hand or from cron. */
+/** `sluice etl`: the tables that are worked out from readings, by hand or from cron. */
 export function etlCommand(): Command {
   const command = new Command("etl")
     .description("fill the BI tables from the readings")
     .addHelpText("after", HELP);
   const days = integerBetween(1, 36_500);
   command.addCommand(
-    runnable("hourly", "latest hourly figures (default: since the watermark, at first 3 hours)", [
+    runnable("hourly", "latest hourly figures (default: since the watermark, at first 3 hours)", () => [
       "hourly",
     ]).option("--hours <n>", "look back at least so far", integerBetween(1, 876_000)),
   );
   command.addCommand(
-    runnable("daily", "latest daily figures (default: since the watermark, at first 2 days)", [
+    runnable("daily", "latest daily figures (default: since the watermark, at first 2 days)", () => [
       "daily",
     ]).option("--days <n>", "look back at least so far", days),
   );
-  command.addCommand(runnable("full", "hourly, daily and cleanup", ["hourly", "daily"]));
+  command.addCommand(runnable("full", "hourly, daily and cleanup", () => ["hourly", "daily"]));
   command.addCommand(
-    runnable("backfill", "figures of past days, whatever the watermark is; goes on after an interruption", [
-      "hourly",
-      "daily",
-    ]).option("--days <n>", "how many days", days, 30),
+    runnable(
+      "backfill",
+      "figures of past days, whatever the watermark is; goes on after an interruption",
+      () => ["hourly", "daily"],
+    ).option("--days <n>", "how many days", days, 30),
+  );
+  command.addCommand(
+    runnable("run", `one job by its name: ${jobNames()}`, (given) => given)
+      .argument("<job>", "name of the job", jobArgument)
+      .option("--days <n>", "so many days back, whatever the watermark is", days)
+      .option("--from <time>", "just this range", timeArgument)
+      .option("--to <time>", "end of the range (default: now)", timeArgument),
   );
   command.addCommand(cleanupCommand());
   command.addCommand(
@@ -88,11 +82,17 @@ export function etlCommand(): Command {
   return command;
 }
 
-function runnable(
-  name: "hourly" | "daily" | "full" | "backfill",
-  description: string,
-  jobs: string[],
-): Command {
+const jobNames = () =>
+  createJobs()
+    .map(({ name }) => name)
+    .join(", ");
+
+function jobArgument(name: string): string {
+  if (createJobs().some((job) => job.name === name)) return name;
+  throw new CommandError(`there is no job '${name}'; there are ${jobNames()}`, 2);
+}
+
+function runnable(name: string, description: string, jobsOf: (given: string[]) => string[]): Command {
   return new Command(name)
     .description(description)
     .addOption(
@@ -103,13 +103,44 @@ function runnable(
     .option("--dry-run", "show what would change, and change nothing")
     .addOption(new Option("--apply <token>", "change exactly what --dry-run showed").conflicts("dryRun"))
     .option("--json", "print JSON")
-    .action((flags: RunFlags, self: Command) =>
-      withDb(self, (db) =>
+    .action((...given: unknown[]) => {
+      const self = given.at(-1) as Command;
+      const flags = self.opts<RunFlags>();
+      const span = spanOf(name, flags);
+      return withDb(self, (db) =>
         withInflux(flags, self, (influx) =>
-          interruptible((signal) => execute({ name, wanted: jobs, flags, db, influx, signal })),
+          interruptible((signal) => {
+            const wanted = jobsOf(self.args);
+            const run: EtlRun = {
+              name,
+              jobs: createJobs({ influx, conditions: settings().ETL_CONDITION_CALC_ENABLED }).filter((job) =>
+                wanted.includes(job.name),
+              ),
+              span,
+              dryRun: flags.dryRun === true,
+              apply: flags.apply,
+              json: flags.json === true,
+              ...(name === "full" && { cleanUp: (dryRun: boolean) => cleanHours(db, { ...flags, dryRun }) }),
+            };
+            return executeRun(db, run, signal);
+          }),
         ),
-      ),
-    );
+      );
+    });
+}
+
+/** @throws CommandError where flags contradict each other */
+function spanOf(name: string, { hours, days, from, to }: RunFlags): EtlRun["span"] {
+  if (from === undefined && to !== undefined) throw new CommandError("--to needs --from", 2);
+  if (from !== undefined) {
+    if (days !== undefined) throw new CommandError("give either --days or --from", 2);
+    const range = { fromMs: from / 1000, toMs: to === undefined ? Date.now() : to / 1000 };
+    if (range.fromMs >= range.toMs) throw new CommandError("--from has to be before --to", 2);
+    return { range };
+  }
+  if (name === "backfill" || (name === "run" && days !== undefined)) return { days: days ?? 30 };
+  if (hours !== undefined) return { latest: { lookbackMs: hours * HOUR_MS } };
+  return { latest: days === undefined ? {} : { lookbackMs: days * DAY_MS } };
 }
 
 function cleanupCommand(): Command {
@@ -153,142 +184,10 @@ async function withInflux(
   run: (influx: Influx | undefined) => Promise<void>,
 ): Promise<void> {
   if (flags.source !== "influx") return run(undefined);
-  const kept = connectFor(command).influx;
-  const influx = openInflux(
-    kept === undefined
-      ? influxFromEnvironment()
-      : influxOptions({
-          INFLUXDB_URL: kept.url,
-          INFLUXDB_VERSION: kept.version,
-          INFLUXDB_BUCKET: kept.bucket,
-          INFLUXDB_ORG: kept.org,
-          INFLUXDB_TOKEN: kept.token,
-          INFLUXDB_USERNAME: kept.username,
-          INFLUXDB_PASSWORD: kept.password,
-        }),
-  );
+  const influx = openInflux(influxOptionsFor(command));
   try {
     await run(influx);
   } finally {
     await influx.close();
-  }
-}
-
-function influxFromEnvironment(): InfluxOptions {
-  const names = createConfig(
-    "INFLUXDB_URL",
-    "INFLUXDB_VERSION",
-    "INFLUXDB_BUCKET",
-    "INFLUXDB_ORG",
-    "INFLUXDB_TOKEN",
-    "INFLUXDB_USERNAME",
-    "INFLUXDB_PASSWORD",
-  );
-  return influxOptions(loadConfig(names, environment));
-}
-
-/** The same settings as variables of the environment have them, or as `up` keeps them. */
-function influxOptions(config: {
-  INFLUXDB_URL: string;
-  INFLUXDB_VERSION: string;
-  INFLUXDB_BUCKET: string;
-  INFLUXDB_ORG: string;
-  INFLUXDB_TOKEN?: string | undefined;
-  INFLUXDB_USERNAME?: string | undefined;
-  INFLUXDB_PASSWORD?: string | undefined;
-}): InfluxOptions {
-  const { INFLUXDB_TOKEN: token, INFLUXDB_USERNAME: username, INFLUXDB_PASSWORD: password } = config;
-  return {
-    url: config.INFLUXDB_URL,
-    version: Number(config.INFLUXDB_VERSION) as InfluxVersion,
-    bucket: config.INFLUXDB_BUCKET,
-    org: config.INFLUXDB_ORG,
-    ...(token === undefined ? {} : { token }),
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-  };
-}
-
-interface Execution {
-  name: "hourly" | "daily" | "full" | "backfill";
-  wanted: readonly string[];
-  flags: RunFlags;
-  db: Db;
-  influx: Influx | undefined;
-  signal: AbortSignal;
-}
-
-async function execute({ name, wanted, flags, db, influx, signal }: Execution): Promise<void> {
-  const conditions = settings().ETL_CONDITION_CALC_ENABLED;
-  const all = [createHourlyJob({ influx }), createDailyJob({ conditions, influx })];
-  const jobs = all.filter((job) => wanted.includes(job.name));
-  const log = { debug() {}, info() {}, warn() {}, error() {} };
-  const base = createEngine({ db, log, signal, holder: `cli ${randomUUID()}`, trigger: "manual" });
-  if (flags.apply !== undefined) return applyToken(base, jobs, flags.apply, flags);
-  const engine = await afterRollups(base);
-  if (flags.dryRun) return showPlan(engine, name, jobs, flags);
-  const results: JobResult[] = [];
-  for (const job of jobs) results.push(await runOne(engine, name, job, flags));
-  const deleted = name === "full" ? await cleanHours(db, flags) : undefined;
-  if (flags.json) printJson({ command: name, results, ...(deleted === undefined ? {} : { deleted }) });
-  else printResults(results, deleted);
-  if (results.some(({ failed, busy }) => failed.length + busy > 0)) process.exitCode = 1;
-  if (signal.aborted) {
-    note("interrupted: run it again to go on");
-    process.exitCode = 130;
-  }
-}
-
-function runOne(engine: Engine, name: string, job: Job, flags: RunFlags): Promise<JobResult> {
-  if (name !== "backfill") return runLatest(engine, job, lookback(flags));
-  const progress = (done: number, total: number) => {
-    if (process.stderr.isTTY)
-      process.stderr.write(`\r${job.name}: ${done} of ${total} windows${done === total ? "\n" : ""}`);
-  };
-  return runBackfill(engine, job, flags.days ?? 30, progress);
-}
-
-const lookback = ({ hours, days }: RunFlags): { lookbackMs?: number } => {
-  if (hours !== undefined) return { lookbackMs: hours * HOUR_MS };
-  return days === undefined ? {} : { lookbackMs: days * DAY_MS };
-};
-
-async function showPlan(engine: Engine, name: string, jobs: readonly Job[], flags: RunFlags): Promise<void> {
-  const runs: PlannedRun[] = [];
-  for (const job of jobs) {
-    const range =
-      name === "backfill"
-        ? backfillRange(job, engine.now(), flags.days ?? 30)
-        : latestRange(
-            job,
-            engine.now(),
-            await findWatermark(engine.db, job.watermarkKey),
-            lookback(flags).lookbackMs,
-          );
-    if (range.fromMs < range.toMs) runs.push({ job, range });
-  }
-  const plan = await planRuns(engine.db, runs, engine.signal);
-  const deletes = name === "full" ? await cleanHours(engine.db, { ...flags, dryRun: true }) : undefined;
-  if (flags.json)
-    printJson({ command: name, dryRun: true, ...plan, ...(deletes === undefined ? {} : { deletes }) });
-  else printPlan(name, plan, deletes);
-}
-
-async function applyToken(
-  engine: Engine,
-  jobs: readonly Job[],
-  token: string,
-  flags: RunFlags,
-): Promise<void> {
-  const runs = parseToken(token, jobs);
-  if (runs === undefined)
-    throw new CommandError(`--apply: '${token}' is no token of a dry run of this command`, 2);
-  try {
-    const plan = await applyPlan(engine, runs, token);
-    if (flags.json) printJson({ applied: true, ...plan });
-    else printLine(`applied: ${plan.changes.length} rows`);
-  } catch (error) {
-    if (error instanceof PlanChangedError) throw new CommandError(error.message, 1, { cause: error });
-    throw error;
   }
 }

@@ -1,9 +1,8 @@
 import { Command, Option } from "commander";
 import { deviceIdArgument } from "../id-argument.ts";
+import { boundsOf, type CommonOptions, withImportOptions } from "../import/import-options.ts";
+import { importTable } from "../import/import-table.ts";
 import { openJsonLines, openLineProtocol, type Precision } from "../lines/open-lines.ts";
-import { boundsOf, type CommonOptions, importTable } from "./import.ts";
-
-type Common = (command: Command, timeZone: string) => Command;
 
 interface Flags extends CommonOptions {
   device?: string;
@@ -12,7 +11,7 @@ interface Flags extends CommonOptions {
 }
 
 /** `sluice import influx`: a file of InfluxDB line protocol. */
-export function lineProtocol(common: Common): Command {
+export function lineProtocol(): Command {
   const command = new Command("influx")
     .description(
       "InfluxDB line protocol, such as influx_inspect export or influxd inspect export-lp write it",
@@ -23,7 +22,7 @@ export function lineProtocol(common: Common): Command {
     )
     .option("--device-tag <tag>", "tag that names the device (default: device_id, else sensor_id)")
     .option("--device <id>", "device of points without that tag", deviceIdArgument);
-  return common(command, "UTC")
+  return withImportOptions(command, "UTC")
     .addHelpText(
       "after",
       `
@@ -41,12 +40,12 @@ Example:
 }
 
 /** `sluice import jsonl`: a file of JSON payloads. */
-export function jsonLines(common: Common): Command {
+export function jsonLines(): Command {
   const command = new Command("jsonl")
     .description("one JSON payload a line, as a device would send it, with device_id and its own time")
     .argument("<file>", "JSON lines")
     .option("--device <id>", "device of lines that name none", deviceIdArgument);
-  return common(command, "UTC")
+  return withImportOptions(command, "UTC")
     .addHelpText("after", "\nExample:\n  $ ./sluice import jsonl readings.jsonl --device shed-1")
     .action((file: string, flags: Flags, self: Command) =>
       importTable(file, flags, self, () => openJsonLines(file, { ...flags, bounds: boundsOf(flags) })),

@@ -5,6 +5,7 @@ import { devicesCommand } from "./devices.ts";
 import { doctorCommand } from "./doctor.ts";
 import { etlCommand } from "./etl.ts";
 import { importCommand } from "./import.ts";
+import { influxCommand } from "./influx.ts";
 import { lagCommand } from "./lag.ts";
 import { ledgerCommand } from "./ledger.ts";
 import { migrateCommand } from "./migrate.ts";
@@ -41,6 +42,7 @@ export function commands(): Command[] {
     canScannerCommand(),
     importCommand(),
     etlCommand(),
+    influxCommand(),
     seedCommand(),
     replayCommand(),
     quarantineCommand(),

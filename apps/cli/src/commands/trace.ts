@@ -1,5 +1,6 @@
 import { openInflux } from "@sluice/influx";
 import { parseTime } from "@sluice/shared-types";
+import { iso, type TraceQuery, type TraceReport, traceMessage } from "@sluice/trace";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { pc } from "../colours.ts";
 import { CommandError } from "../command-error.ts";
@@ -8,7 +9,6 @@ import { deviceIdArgument } from "../id-argument.ts";
 import { connectFor, streamsOf } from "../installation.ts";
 import { durationUpTo, integerBetween } from "../number-argument.ts";
 import { formatDuration, printable, printJson, printLine } from "../output.ts";
-import { iso, type TraceQuery, type TraceReport, traceMessage } from "@sluice/trace";
 
 const HELP = `
 Says each hop: received, accepted as stream entry, stored as readings, in InfluxDB, in which rollup bucket; or

@@ -11,8 +11,7 @@ import {
   type Transaction,
   takeDue,
 } from "@sluice/db";
-import type { Influx } from "@sluice/influx";
-import { listInfluxHours } from "../influx-hours.ts";
+import { type InfluxSource, listInfluxDays, listInfluxHours } from "../influx-hours.ts";
 import { defineJob } from "../job.ts";
 import { loadOutputs, round4 } from "./load.ts";
 
@@ -21,6 +20,8 @@ const DUE_DAYS = 300;
 
 interface Extracted {
   hours: HourFigures[];
+  /** Days whose hours may be gone. */
+  days?: HourFigures[];
   conditions: ConditionCounts[];
   /** Asked for again: those without figures are no more. */
   due: DueBucket[];
@@ -34,7 +35,7 @@ export interface DailyOptions {
   /** Work out how long plants had what they want; from the readings in PostgreSQL. */
   conditions?: boolean;
   /** Take the other figures from here instead of the rollups. */
-  influx?: Pick<Influx, "query"> | undefined;
+  influx?: InfluxSource | undefined;
 }
 
 /** Daily figures (UTC days) of every sensor into `bi.daily_sensor_agg`. */
@@ -55,6 +56,7 @@ export const createDailyJob = ({ hour = 1, zone = "UTC", conditions = true, infl
       await linkSensorTypes(tx);
       return {
         hours,
+        days: influx ? await listInfluxDays(influx, tx, window) : [],
         conditions: conditions ? await listConditions(tx, window) : [],
         due: [],
       };
@@ -65,8 +67,8 @@ export const createDailyJob = ({ hour = 1, zone = "UTC", conditions = true, infl
       if (due.length === 0) return undefined;
       return { ...(await extractDays(tx, due, conditions)), due };
     },
-    transform: ({ hours, conditions: counts, due }) => {
-      const rows = toRows(hours, counts);
+    transform: ({ hours, days, conditions: counts, due }) => {
+      const rows = toRows(hours, counts, days);
       const found = new Set(rows.map((row) => `${row.sensor_id}/${row.metric_date}`));
       const gone = due
         .map(({ sensorId, bucketMs }) => ({ sensor_id: sensorId, metric_date: dateOf(bucketMs) }))
@@ -90,8 +92,15 @@ async function extractDays(tx: Transaction, due: readonly DueBucket[], withCondi
   return { hours, conditions };
 }
 
-/** Hours, ordered by sensor and time, merged to UTC days, with the shares of the conditions. */
-function toRows(hours: readonly HourFigures[], conditions: readonly ConditionCounts[]): DerivedRow[] {
+/**
+ * Hours, ordered by sensor and time, merged to UTC days, with the shares of the conditions. A day of `whole` that counts
+ * more readings than its hours stands for them.
+ */
+function toRows(
+  hours: readonly HourFigures[],
+  conditions: readonly ConditionCounts[],
+  whole: readonly HourFigures[] = [],
+): DerivedRow[] {
   const days = new Map<string, Moments & { sensorId: number; zoneId: number | null; date: string }>();
   for (const { sensorId, zoneId, hourMs, ...moments } of hours) {
     const date = dateOf(hourMs);
@@ -104,6 +113,13 @@ function toRows(hours: readonly HourFigures[], conditions: readonly ConditionCou
       date,
       ...(day ? mergeMoments(day, moments) : moments),
     });
+  }
+  for (const { sensorId, zoneId, hourMs, ...moments } of whole) {
+    const date = dateOf(hourMs);
+    const key = `${sensorId}/${date}`;
+    const day = days.get(key);
+    if (moments.n > (day?.n ?? 0))
+      days.set(key, { sensorId, zoneId: day ? day.zoneId : zoneId, date, ...moments });
   }
   const counts = new Map(conditions.map((count) => [`${count.sensorId}/${dateOf(count.fromMs)}`, count]));
   return [...days].map(([key, day]) => ({

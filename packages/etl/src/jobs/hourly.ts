@@ -8,8 +8,7 @@ import {
   listHours,
   takeDue,
 } from "@sluice/db";
-import type { Influx } from "@sluice/influx";
-import { listInfluxHours } from "../influx-hours.ts";
+import { type InfluxSource, listInfluxHours } from "../influx-hours.ts";
 import { defineJob } from "../job.ts";
 import { loadOutputs, round4 } from "./load.ts";
 
@@ -26,7 +25,7 @@ interface Extracted {
 export interface HourlyOptions {
   intervalMs?: number;
   /** Take the figures from here instead of the rollups. */
-  influx?: Pick<Influx, "query"> | undefined;
+  influx?: InfluxSource | undefined;
 }
 
 /** Hourly figures of every sensor into `bi.hourly_sensor_agg`, every `intervalMs`. */

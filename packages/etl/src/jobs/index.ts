@@ -1,4 +1,4 @@
-import type { Influx } from "@sluice/influx";
+import type { InfluxSource } from "../influx-hours.ts";
 import type { Job } from "../job.ts";
 import { createDailyJob } from "./daily.ts";
 import { createHourlyJob } from "./hourly.ts";
@@ -12,7 +12,7 @@ export interface JobSettings {
   /** Work out how long plants had what they want. */
   conditions?: boolean;
   /** Take the figures of `hourly` and `daily` from here instead of the rollups. */
-  influx?: Pick<Influx, "query"> | undefined;
+  influx?: InfluxSource | undefined;
 }
 
 /** Every job, in the order in which they run when several are due. A new job is a line here. */
