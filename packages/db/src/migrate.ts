@@ -73,6 +73,30 @@ export async function migrate(url: string, options: { log?: Log } = {}): Promise
   }
 }
 
+/**
+ * Names of migrations that the database at `url` does not have yet; changes nothing.
+ * @throws Error as {@link migrate}
+ */
+export async function findMissingMigrations(url: string): Promise<string[]> {
+  const client = new pg.Client({ connectionString: url, application_name: "sluice-migrate" });
+  client.on("error", () => {}); // reported by the query it breaks
+  try {
+    await client.connect();
+    const migrations = await readMigrations();
+    const { rows } = await client.query("SELECT to_regclass('public.sluice_migration') AS found");
+    if (rows[0]?.found === null) return migrations.map(({ name }) => name);
+    const applied = await readApplied(
+      { query: async (text, params = []) => (await client.query(text, params)).rows },
+      migrations,
+    );
+    return migrations.filter(({ number }) => !applied.has(number)).map(({ name }) => name);
+  } catch (error) {
+    throw classify(error);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
+
 /** Applies what is missing of `migrations` through one session; resolves with their names. See {@link migrate}. */
 export async function applyMigrations(
   session: MigrationSession,
@@ -95,7 +119,7 @@ export async function applyMigrations(
 }
 
 async function readApplied(
-  session: MigrationSession,
+  session: Pick<MigrationSession, "query">,
   migrations: readonly Migration[],
 ): Promise<Set<unknown>> {
   const rows = await session.query(

@@ -1,4 +1,4 @@
-import { migrate } from "@sluice/db";
+import { findMissingMigrations, migrate } from "@sluice/db";
 import { Command } from "commander";
 import { connect } from "../connect.ts";
 import { environment } from "../environment.ts";
@@ -6,6 +6,7 @@ import { environment } from "../environment.ts";
 const EXAMPLES = `
 Examples:
   $ ./sluice migrate
+  $ ./sluice migrate --check
   $ DATABASE_URL=postgres://user:password@host/db ./sluice migrate --json
 
 ./sluice up migrates by itself. DATABASE_URL names an outside database; without it, the one of the data folder.`;
@@ -14,14 +15,23 @@ Examples:
 export function migrateCommand(): Command {
   return new Command("migrate")
     .description("bring the database up to this version")
+    .option("--check", "change nothing; exit code 1 where a migration is missing")
     .option("--json", "print one JSON object")
     .addHelpText("after", EXAMPLES)
-    .action(async (options: { json?: boolean }, command: Command) => {
+    .action(async (options: { check?: boolean; json?: boolean }, command: Command) => {
       const outside = environment.DATABASE_URL;
       const url = outside || connect(command.optsWithGlobals<{ dataDir?: string }>()).urls.postgres;
+      if (options.check) return check(await findMissingMigrations(url), options.json === true);
       const applied = await migrate(url);
       if (options.json) process.stdout.write(`${JSON.stringify({ applied })}\n`);
       else if (applied.length === 0) process.stdout.write("The database is up to date.\n");
       else process.stdout.write(`${applied.map((name) => `applied ${name}`).join("\n")}\n`);
     });
+}
+
+function check(missing: readonly string[], json: boolean): void {
+  if (json) process.stdout.write(`${JSON.stringify({ missing })}\n`);
+  else if (missing.length === 0) process.stdout.write("The database is up to date.\n");
+  else process.stdout.write(`missing: ${missing.join(", ")}\n`);
+  if (missing.length > 0) process.exitCode = 1;
 }
