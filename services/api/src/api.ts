@@ -5,6 +5,7 @@ import type { Metrics } from "@sluice/service-kit";
 import { createBrake } from "./brake.ts";
 import type { Config } from "./config.ts";
 import type { Deps } from "./deps.ts";
+import { openEvents } from "./events.ts";
 import { createIdentities } from "./identity.ts";
 import { openLive } from "./live.ts";
 import { openServer, type Server } from "./server.ts";
@@ -25,10 +26,11 @@ export async function openApi({ metrics, ...options }: ApiOptions): Promise<Serv
   const { config, db, bus } = options;
   const influx = openInfluxOf(config);
   const live = openLive(bus, config.SLUICE_PARTITIONS);
+  const events = openEvents(db);
   const sessions = createSessions(config.SLUICE_PEPPER);
   const identities = createIdentities(db, config.SLUICE_PEPPER, sessions);
   const server = await openServer(
-    { ...options, influx, live, sessions, identities, brake: createBrake(5) },
+    { ...options, influx, live, events, sessions, identities, brake: createBrake(5) },
     metrics,
   );
   return {
@@ -36,6 +38,7 @@ export async function openApi({ metrics, ...options }: ApiOptions): Promise<Serv
     close: async () => {
       await server.close();
       await live.close();
+      await events.close();
       await influx?.close();
     },
   };

@@ -4,6 +4,7 @@ import type { Influx } from "@sluice/influx";
 import type { Log } from "@sluice/service-kit";
 import type { Brake } from "./brake.ts";
 import type { Config } from "./config.ts";
+import type { Events } from "./events.ts";
 import type { Identities } from "./identity.ts";
 import type { Live } from "./live.ts";
 import type { Sessions } from "./session.ts";
@@ -20,5 +21,6 @@ export interface Deps {
   sessions: Sessions;
   brake: Brake;
   live: Live;
+  events: Events;
   log: Log;
 }

@@ -109,15 +109,20 @@ async function lookAtBus(
       usedBytes: lags[0]?.usedBytes ?? null,
       maxBytes: lags[0]?.maxBytes ?? null,
     },
-    groups: [...merged].map(([name, parts]) =>
-      joinGroup(
-        name,
-        parts,
-        all.filter(({ group }) => group === name),
+    groups: [...merged]
+      .sort(([a], [b]) => rankOf(a) - rankOf(b) || a.localeCompare(b))
+      .map(([name, parts]) =>
+        joinGroup(
+          name,
+          parts,
+          all.filter(({ group }) => group === name),
+        ),
       ),
-    ),
   };
 }
+
+/** The authority first, then in the order of the path; groups that are not ours last. */
+const rankOf = (group: string) => (Object.keys(SERVICE_OF).indexOf(group) + 1 || 99) - 1;
 
 /** One group over all partitions. */
 function joinGroup(group: string, lags: readonly GroupLag[], ledgers: readonly GroupLedger[]): GroupFlow {

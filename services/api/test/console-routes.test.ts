@@ -1,4 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
+import { createCommand } from "@sluice/db";
+import { waitFor } from "@sluice/testkit";
 import { useApi } from "./use-api.ts";
 
 const STREAM = encodeURIComponent("sluice:telemetry:{0}");
@@ -62,6 +64,47 @@ describe("what the console works with", () => {
     expect(await it.db.query("SELECT FROM bi.hourly_sensor_agg")).toHaveLength(plan.count);
     expect((await post({ apply: plan.token })).status).toBe(409);
     expect((await post({ jobs: ["nothing"] })).status).toBe(400);
+  });
+
+  test("whoever listens hears what happens from then on, and a device only of itself", async () => {
+    const hear = async (key: string) => {
+      const stop = new AbortController();
+      const answer = await fetch(`${it.url}/api/v1/live?events=events`, {
+        headers: { "x-api-key": key },
+        signal: stop.signal,
+      });
+      let text = "";
+      const reading = (async () => {
+        for await (const chunk of answer.body ?? []) text += Buffer.from(chunk).toString();
+      })().catch(() => {});
+      return {
+        text: () => text,
+        stop: () => {
+          stop.abort();
+          return reading;
+        },
+      };
+    };
+    const [person, device] = [await hear(it.keys.read), await hear(it.a.apiKey)];
+    let sent = 0;
+    await waitFor(async () => {
+      const of = sent++ % 2 === 0 ? "esp32_001" : "esp32_002";
+      await createCommand(it.db, { device: of, type: `led${sent}`, payload: {}, source: "api" });
+      return person.text().includes('"device":"esp32_002"') && device.text().includes('"device":"esp32_001"');
+    });
+    expect(person.text()).toContain("event: command");
+    expect(device.text()).not.toContain("esp32_002");
+    await Promise.all([person.stop(), device.stop()]);
+  });
+
+  test("retention is set, shown and taken away", async () => {
+    const path = "/api/v1/retention/measurement/*";
+    const put = await it.call("PUT", path, { key: it.keys.admin, body: { days: 30 } });
+    expect([put.status, put.text]).toEqual([204, ""]);
+    const own = { table: "measurement", sensorType: "*", days: 30, active: true };
+    expect((await get("/api/v1/retention")).json.policies).toEqual([expect.objectContaining(own)]);
+    expect((await it.call("DELETE", path, { key: it.keys.admin })).status).toBe(204);
+    expect((await it.call("DELETE", path, { key: it.keys.admin })).status).toBe(404);
   });
 
   test("the list of devices says how each does, and finds by a part of its name", async () => {

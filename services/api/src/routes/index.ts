@@ -16,6 +16,7 @@ import { addLiveRoutes } from "./live.ts";
 import { addMeasurementRoutes } from "./measurement.ts";
 import { addPublicRoutes } from "./public.ts";
 import { addRegistryRoutes } from "./registry.ts";
+import { addRetentionRoutes } from "./retention.ts";
 import { addSeriesRoutes } from "./series.ts";
 import { addSessionRoutes } from "./session.ts";
 import { addStreamRoutes } from "./streams.ts";
@@ -38,6 +39,7 @@ export function addRoutes(app: App, deps: Deps, auth: AuthDeps, forward: Forward
   addStreamRoutes(app, deps);
   addTraceRoutes(app, deps);
   addJobRoutes(app, deps);
+  addRetentionRoutes(app, deps);
   addLiveRoutes(app, deps);
   addIngestRoutes(app, deps, auth, forward, publish);
   addMeasurementRoutes(app, deps, publish);

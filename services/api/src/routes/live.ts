@@ -16,12 +16,12 @@ const LAG_MS = 1000;
 
 const Query = z.strictObject({
   device: DeviceId.optional(),
-  events: z.enum(["readings", "lag", "all"]).default("all"),
+  events: z.enum(["readings", "lag", "events", "all"]).default("all"),
 });
 
-/** Live readings and lag as server-sent events. */
+/** Live readings, lag, and what happens (alerts, refusals, ends of jobs, states of commands) as server-sent events. */
 export function addLiveRoutes(app: App, deps: Deps): void {
-  const { live, bus, config } = deps;
+  const { live, events: happenings, bus, config } = deps;
   let open = 0;
   app.get(
     "/api/v1/live",
@@ -42,7 +42,9 @@ export function addLiveRoutes(app: App, deps: Deps): void {
       };
       stream.write("retry: 2000\n\n");
       const stops: (() => void)[] = [];
-      if (events !== "lag") {
+      const wants = (what: typeof events) => events === "all" || events === what;
+      const seesAll = principal.scopes.includes("read") && principal.devices === null;
+      if (wants("readings")) {
         stops.push(
           live.subscribe((message) => {
             if (
@@ -54,8 +56,16 @@ export function addLiveRoutes(app: App, deps: Deps): void {
           }),
         );
       }
-      if (events !== "readings" && principal.scopes.includes("read") && principal.devices === null) {
+      if (wants("lag") && seesAll) {
         stops.push(every(LAG_MS, () => sendLag(bus, config.SLUICE_PARTITIONS, send)));
+      }
+      if (wants("events")) {
+        stops.push(
+          happenings.subscribe((event) => {
+            const visible = event.device === null ? seesAll : maySee(principal, event.device);
+            if (visible && (device ?? event.device) === event.device) send(event.kind, event);
+          }),
+        );
       }
       stops.push(
         every(HEARTBEAT_MS, async () => {
