@@ -5,10 +5,12 @@ export interface DerivedTable {
   readonly name: string;
   readonly keys: Readonly<Record<string, string>>;
   readonly values: Readonly<Record<string, string>>;
+  /** A column that gets its default, the time, whenever the row changes. */
+  readonly stamp?: string;
 }
 
-/** A row of a derived table; instants as ISO text. */
-export type DerivedRow = Readonly<Record<string, number | string | null>>;
+/** A row of a derived table; instants as ISO text, arrays and objects for JSON. */
+export type DerivedRow = Readonly<Record<string, number | string | boolean | object | null>>;
 
 /** A row that differs from what is stored. `old` is null where there is none; `new` is null where it goes away. */
 export interface RowChange {
@@ -79,10 +81,12 @@ export async function diffRows(
 export function upsertRows(tx: Queries, table: DerivedTable, rows: readonly DerivedRow[]): Promise<number> {
   const keys = names(table.keys);
   const values = names(table.values);
+  const changes = values.map((v) => `${v} = excluded.${v}`);
+  if (table.stamp !== undefined) changes.push(`${table.stamp} = DEFAULT`);
   return tx.execute(
     `INSERT INTO ${table.name} AS o (${[...keys, ...values].join(", ")})
      SELECT ${[...keys, ...values].join(", ")} FROM ${recordset(table)} ORDER BY ${keys.join(", ")}
-     ON CONFLICT (${keys.join(", ")}) DO UPDATE SET ${values.map((v) => `${v} = excluded.${v}`).join(", ")}
+     ON CONFLICT (${keys.join(", ")}) DO UPDATE SET ${changes.join(", ")}
       WHERE ${tuple("o", values)} IS DISTINCT FROM ${tuple("excluded", values)}`,
     [JSON.stringify(rows)],
   );

@@ -8,6 +8,7 @@ export * from "./jobs/daily.ts";
 export { createHourlyJob } from "./jobs/hourly.ts";
 export * from "./jobs/index.ts";
 export * from "./latest.ts";
+export * from "./machines/index.ts";
 export * from "./run-job.ts";
 export * from "./run-window.ts";
 export * from "./windows.ts";

@@ -181,12 +181,24 @@ export const variables = {
   SLUICE_AUTO_REGISTER: flag(true),
   SLUICE_SENSOR_BUDGET: whole(256, 1, 100_000),
   SLUICE_BATCH_MESSAGES: whole(2048, 1, 20_000, "number of messages"),
+  // alert-worker
+  SLUICE_SMTP_URL: url("smtp", "smtps").optional(),
+  SLUICE_ALERT_FROM: z.string().default("Sluice <sluice@localhost>"),
+  SLUICE_WEBHOOK_ALLOW: list(""),
+  SLUICE_ALERT_MAX_AGE: duration("15m"),
   // etl-scheduler
   ETL_ENABLED: flag(false),
   ETL_HOURLY_INTERVAL_MINUTES: whole(65, 1, 10_080, "number of minutes"),
   ETL_DAILY_HOUR: whole(1, 0, 23, "hour"),
   ETL_HOURLY_RETENTION_DAYS: whole(90, 1, 36_500, "number of days"),
   ETL_CONDITION_CALC_ENABLED: flag(true),
+  // machines: the document's source and aggregation databases, on one server
+  DB_HOST: z.string().optional(),
+  DB_PORT: port(),
+  DB_USER: z.string().optional(),
+  DB_PASSWORD: z.string().optional(),
+  DB_NAME: z.string().optional(),
+  AGG_DB_NAME: z.string().optional(),
   // api
   SLUICE_GATEWAY_URL: url("http", "https").optional(),
   SLUICE_PUBLIC_URL: url("http", "https").optional(),
