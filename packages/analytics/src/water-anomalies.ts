@@ -27,8 +27,11 @@ export interface Point {
 export interface SeriesHistory {
   readonly values: Moments;
   readonly steps: Moments;
-  readonly last?: number | undefined;
+  readonly last?: Point | undefined;
 }
+
+/** A reading that comes later than this after the one before is no step from it. */
+export const LONGEST_STEP_MS = 2 * 3_600_000;
 
 /** Nothing is known. */
 export const NO_HISTORY: SeriesHistory = { values: NO_MOMENTS, steps: NO_MOMENTS };
@@ -54,13 +57,14 @@ export function stepSeverity(z: number): AnomalySeverity | undefined {
 export function findAnomalies(points: readonly Point[], history: SeriesHistory = NO_HISTORY): Anomaly[] {
   const found: Anomaly[] = [];
   let { values, steps, last } = history;
-  for (const { atMs, value } of points) {
+  for (const point of points) {
+    const { atMs, value } = point;
     const z = zScore(value, widened(values));
     const severity = z === undefined ? undefined : zSeverity(z);
     if (z !== undefined && severity)
       found.push({ atMs, type: "z_score", severity, actual: value, expected: values.mean, z });
-    if (last !== undefined) {
-      const step = Math.abs(value - last);
+    if (last !== undefined && atMs - last.atMs <= LONGEST_STEP_MS) {
+      const step = Math.abs(value - last.value);
       const stepZ = steps.n < MIN_HISTORY ? undefined : zScore(step, widened(steps, values.mean));
       const changed = stepZ === undefined ? undefined : stepSeverity(stepZ);
       if (stepZ !== undefined && changed)
@@ -69,13 +73,13 @@ export function findAnomalies(points: readonly Point[], history: SeriesHistory =
           type: "rate_of_change",
           severity: changed,
           actual: value,
-          expected: last,
+          expected: last.value,
           z: stepZ,
         });
       steps = mergeMoments(steps, momentsOf([step]));
     }
     values = mergeMoments(values, momentsOf([value]));
-    last = value;
+    last = point;
   }
   return found;
 }

@@ -1,5 +1,6 @@
 import type { InfluxSource } from "../influx-hours.ts";
 import type { Job } from "../job.ts";
+import { createWaterJob, type WaterOptions } from "../water/water-job.ts";
 import { createDailyJob } from "./daily.ts";
 import { createHourlyJob } from "./hourly.ts";
 
@@ -13,6 +14,8 @@ export interface JobSettings {
   conditions?: boolean;
   /** Take the figures of `hourly` and `daily` from here instead of the rollups. */
   influx?: InfluxSource | undefined;
+  /** The water network's processing cycle. */
+  water?: WaterOptions;
 }
 
 /** Every job, in the order in which they run when several are due. A new job is a line here. */
@@ -22,6 +25,7 @@ export const createJobs = ({
   zone,
   conditions,
   influx,
+  water,
 }: JobSettings = {}): Job[] => [
   createHourlyJob({ ...(hourlyIntervalMs !== undefined && { intervalMs: hourlyIntervalMs }), influx }),
   createDailyJob({
@@ -30,4 +34,5 @@ export const createJobs = ({
     ...(conditions !== undefined && { conditions }),
     influx,
   }),
+  createWaterJob(water),
 ];

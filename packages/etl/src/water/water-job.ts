@@ -1,0 +1,198 @@
+import { LONGEST_STEP_MS, learnIntervalMs, USUAL_INTERVAL_MS } from "@sluice/analytics";
+import {
+  ANOMALY_TABLE,
+  type DerivedRow,
+  type DueBucket,
+  EFFICIENCY_TABLE,
+  findWatermark,
+  listAnomalyKeys,
+  listEfficiencyKeys,
+  listHourMoments,
+  listMetricKeys,
+  listQualityKeys,
+  listReadingTimes,
+  listWaterNodes,
+  listWaterReadings,
+  METRICS_TABLE,
+  QUALITY_TABLE,
+  type Queries,
+  registerDueJob,
+  registerWaterNodes,
+  type TimeRange,
+  type Transaction,
+  takeDue,
+  type WaterNode,
+  type WindowsOf,
+} from "@sluice/db";
+import { defineJob, type JobOutput } from "../job.ts";
+import { loadOutputs } from "../jobs/load.ts";
+import { mapBounded } from "./map-bounded.ts";
+import { networkRow } from "./network-rows.ts";
+import { computeNode, HISTORY_HOURS, JUDGED, type NodeData } from "./node-figures.ts";
+import { floorDay, planWindows, WINDOW_MS, type Window } from "./windows.ts";
+
+const HOUR_MS = WINDOW_MS["1hour"];
+const DAY_MS = WINDOW_MS["1day"];
+const DUE_HOURS = 2000;
+
+/** Options of {@link createWaterJob}. */
+export interface WaterOptions {
+  intervalMs?: number | undefined;
+  /** How many nodes are read at once. */
+  parallelNodes?: number | undefined;
+  /** Where several nodes can be read at once; without it the job's own connection, one after the other. */
+  readers?: Queries | undefined;
+}
+
+/** What a range comes to, with the keys of what was there before. */
+interface Computed {
+  readonly outputs: readonly JobOutput[];
+}
+
+/**
+ * The processing cycle of the water network: `computed_metrics` of 5 minutes, 1 hour and 1 day, `data_quality_metrics`,
+ * `anomalies` and `network_efficiency`. What arrives late has its hours, and their day, computed anew.
+ */
+export const createWaterJob = ({ intervalMs = 1_800_000, parallelNodes = 4, readers }: WaterOptions = {}) =>
+  defineJob<readonly Computed[]>({
+    name: "water",
+    jobType: "water_processing",
+    schedule: { everyMs: intervalMs },
+    timeoutMs: 600_000,
+    watermarkKey: "etl_water_watermark",
+    stepMs: WINDOW_MS["5min"],
+    windowMs: DAY_MS,
+    overlapMs: 0,
+    lookbackMs: DAY_MS,
+    extract: async ({ tx }, window) => {
+      await registerWaterNodes(tx);
+      const nodes = await listWaterNodes(tx);
+      if (nodes.length === 0) return [];
+      await registerDueJob(tx, { name: "water", watermarkKey: "etl_water_watermark", step: "1 hour" });
+      return [await computeRange(tx, nodes, window, { parallelNodes, readers: readers ?? tx })];
+    },
+    extractDue: async ({ tx }) => {
+      const due = await takeDue(tx, "water", DUE_HOURS);
+      if (due.length === 0) return undefined;
+      const nodes = await listWaterNodes(tx);
+      const computed: Computed[] = [];
+      for (const range of dueRanges(due, nodes, await reachedMs(tx))) {
+        computed.push(await computeRange(tx, nodes, range, { parallelNodes, readers: readers ?? tx }));
+      }
+      return computed;
+    },
+    transform: (computed) => computed.flatMap(({ outputs }) => outputs),
+    load: loadOutputs,
+  });
+
+/** Due hours of the network's sensors as ranges to compute: whole days that are over, else from the first to the last. */
+function dueRanges(due: readonly DueBucket[], nodes: readonly WaterNode[], reachedMs: number): TimeRange[] {
+  const sensors = new Set(nodes.flatMap((node) => Object.values(node.sensors).map(({ id }) => id)));
+  const days = new Map<number, TimeRange>();
+  for (const { sensorId, bucketMs } of due) {
+    if (!sensors.has(sensorId)) continue;
+    const dayMs = floorDay(bucketMs);
+    const { fromMs, toMs } = days.get(dayMs) ?? { fromMs: bucketMs, toMs: bucketMs };
+    days.set(
+      dayMs,
+      dayMs + DAY_MS <= reachedMs
+        ? { fromMs: dayMs, toMs: dayMs + DAY_MS }
+        : {
+            fromMs: Math.min(fromMs, bucketMs),
+            toMs: Math.min(reachedMs, Math.max(toMs, bucketMs + HOUR_MS)),
+          },
+    );
+  }
+  return [...days.values()].filter(({ fromMs, toMs }) => fromMs < toMs).sort((a, b) => a.fromMs - b.fromMs);
+}
+
+async function reachedMs(tx: Transaction): Promise<number> {
+  return (await findWatermark(tx, "etl_water_watermark")) ?? 0;
+}
+
+interface Reading {
+  parallelNodes: number;
+  readers: Queries;
+}
+
+async function computeRange(
+  tx: Transaction,
+  nodes: readonly WaterNode[],
+  range: TimeRange,
+  { parallelNodes, readers }: Reading,
+): Promise<Computed> {
+  const { windows, readFromMs } = planWindows(range);
+  const read = { fromMs: readFromMs, toMs: range.toMs };
+  const measuring = nodes.filter(({ sensors }) => Object.keys(sensors).length > 0);
+  const figures = await mapBounded(measuring, parallelNodes, async (node) =>
+    computeNode(await readNode(readers, node, read), windows, read),
+  );
+  const metrics = figures.flatMap((node) => node.metrics);
+  const quality = figures.flatMap((node) => node.quality);
+  const anomalies = figures.flatMap((node) => node.anomalies);
+  const efficiency = windows.flatMap((window) => {
+    if (window.kind === "5min") return [];
+    const row = networkRow(nodes, window, rowsOf(window, metrics), anomaliesOf(window, anomalies));
+    return row ? [row] : [];
+  });
+  const spans = spansOf(windows);
+  return {
+    outputs: [
+      output(METRICS_TABLE, metrics, await listMetricKeys(tx, spans)),
+      output(QUALITY_TABLE, quality, await listQualityKeys(tx, spans)),
+      output(ANOMALY_TABLE, anomalies, await listAnomalyKeys(tx, read)),
+      output(EFFICIENCY_TABLE, efficiency, await listEfficiencyKeys(tx, spans)),
+    ],
+  };
+}
+
+/** Rows, and the keys of those that were there before and are no more. */
+function output(
+  table: JobOutput["table"],
+  rows: readonly DerivedRow[],
+  before: readonly DerivedRow[],
+): JobOutput {
+  const keyOf = (row: DerivedRow) => JSON.stringify(Object.keys(table.keys).map((key) => row[key]));
+  const now = new Set(rows.map(keyOf));
+  return { table, rows, gone: before.filter((row) => !now.has(keyOf(row))) };
+}
+
+async function readNode(readers: Queries, node: WaterNode, read: TimeRange): Promise<NodeData> {
+  const readings = await listWaterReadings(readers, node, read);
+  const hours = await listHourMoments(readers, node, JUDGED, {
+    fromMs: read.fromMs - HISTORY_HOURS * HOUR_MS,
+    toMs: read.fromMs,
+    longestStepMs: LONGEST_STEP_MS,
+  });
+  return { node, readings, hours, intervalMs: await learnInterval(readers, node, floorDay(read.fromMs)) };
+}
+
+/** From the week before a day; a node that is new is judged by its first day. */
+async function learnInterval(readers: Queries, node: WaterNode, dayMs: number): Promise<number> {
+  const before = await listReadingTimes(readers, node, { fromMs: dayMs - 7 * DAY_MS, toMs: dayMs });
+  const learned = learnIntervalMs(before);
+  if (learned !== undefined) return learned;
+  const first = await listReadingTimes(readers, node, { fromMs: dayMs, toMs: dayMs + DAY_MS });
+  return learnIntervalMs(first) ?? USUAL_INTERVAL_MS;
+}
+
+const rowsOf = ({ kind, fromMs }: Window, rows: readonly DerivedRow[]) => {
+  const start = new Date(fromMs).toISOString();
+  return rows.filter(({ time_window, window_start }) => time_window === kind && window_start === start);
+};
+
+const anomaliesOf = ({ fromMs, toMs }: Window, rows: readonly DerivedRow[]) =>
+  rows.filter(({ timestamp }) => {
+    const atMs = Date.parse(String(timestamp));
+    return atMs >= fromMs && atMs < toMs;
+  });
+
+/** From the first to the last window of each kind. */
+function spansOf(windows: readonly Window[]): WindowsOf[] {
+  const kinds = new Map<string, WindowsOf>();
+  for (const { kind, fromMs, toMs } of windows) {
+    const first = kinds.get(kind);
+    kinds.set(kind, { timeWindow: kind, fromMs: first?.fromMs ?? fromMs, toMs });
+  }
+  return [...kinds.values()];
+}
