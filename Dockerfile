@@ -4,20 +4,35 @@ FROM node:20.20-bookworm-slim AS build
 WORKDIR /app
 ENV CI=true
 RUN npm install --global pnpm@10.34.8
+# Packages change less often than sources: this layer stays.
+COPY pnpm-lock.yaml pnpm-workspace.yaml package.json ./
+RUN pnpm fetch
 COPY . .
-RUN pnpm install --frozen-lockfile \
- && pnpm build \
- && CI=true pnpm prune --prod \
- && find . -name '*.tsbuildinfo' -delete
+RUN pnpm install --offline --frozen-lockfile
+RUN pnpm run build
+RUN rm -rf node_modules packages/*/node_modules services/*/node_modules apps/*/node_modules e2e bench
+RUN pnpm install --offline --prod --frozen-lockfile --filter "{./services/*}..." --filter @sluice/cli...
+RUN find packages services apps -name src -prune -exec rm -rf {} + -o -name test -prune -exec rm -rf {} + -o -name '*.tsbuildinfo' -delete
 
-FROM node:20.20-bookworm-slim
+FROM node:20.20-bookworm-slim AS service
 WORKDIR /app
 ENV NODE_ENV=production
-COPY --from=build --chown=root:root /app/package.json /app/pnpm-workspace.yaml ./
+COPY --from=build /app/package.json /app/pnpm-workspace.yaml ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/packages packages
 COPY --from=build /app/services services
 COPY --from=build /app/apps apps
 USER node
-ENTRYPOINT ["/bin/sh", "-c", "exec node \"/app/$0/dist/main.js\" \"$@\""]
+ENTRYPOINT ["/bin/sh", "-c", "exec node --enable-source-maps \"/app/$0/dist/main.js\" \"$@\""]
 CMD ["services/ingest-gateway"]
+
+# The same with pg_dump and pg_restore of the server's version, for backup and restore.
+FROM service AS tools
+USER root
+RUN apt-get update && apt-get install -y --no-install-recommends postgresql-client-15 && rm -rf /var/lib/apt/lists/*
+USER node
+WORKDIR /app
+ENTRYPOINT ["node", "/app/apps/cli/dist/main.js"]
+CMD ["--help"]
+
+FROM service
