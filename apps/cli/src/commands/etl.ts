@@ -7,6 +7,7 @@ import { CommandError } from "../command-error.ts";
 import { environment } from "../environment.ts";
 import { type EtlRun, executeRun } from "../etl/execute-run.ts";
 import { printStatus } from "../etl/print-status.ts";
+import { machineScriptNames, runMachineScripts } from "../etl/run-machine-scripts.ts";
 import { influxOptionsFor } from "../influx/influx-options.ts";
 import { connectFor } from "../installation.ts";
 import { interruptible } from "../interrupt.ts";
@@ -39,6 +40,8 @@ Examples:
   $ ./sluice etl daily --days 7
   $ ./sluice etl backfill --days 30 --dry-run
   $ ./sluice etl run daily --from 2026-01-01 --to 2026-02-01
+  $ ./sluice etl run etl_agg_alerts 2022-02-01 2022-02-28
+  $ ./sluice etl run etl_daily_runner
   $ ./sluice etl status`;
 
 /** `sluice etl`: the tables that are worked out from readings, by hand or from cron. */
@@ -68,6 +71,9 @@ export function etlCommand(): Command {
   command.addCommand(
     runnable("run", `one job by its name: ${jobNames()}`, (given) => given)
       .argument("<job>", "name of the job", jobArgument)
+      .argument("[from]", "of a job of machines: its day, or the first (default: everything)")
+      .argument("[to]", "of a job of machines: the last day, included")
+      .option("--machine <id>", "of a job of machines: only this one")
       .option("--days <n>", "so many days back, whatever the watermark is", days)
       .option("--from <time>", "just this range", timeArgument)
       .option("--to <time>", "end of the range (default: now)", timeArgument),
@@ -82,13 +88,10 @@ export function etlCommand(): Command {
   return command;
 }
 
-const jobNames = () =>
-  createJobs()
-    .map(({ name }) => name)
-    .join(", ");
+const jobNames = () => [...createJobs().map(({ name }) => name), ...machineScriptNames()].join(", ");
 
 function jobArgument(name: string): string {
-  if (createJobs().some((job) => job.name === name)) return name;
+  if (createJobs().some((job) => job.name === name) || machineScriptNames().includes(name)) return name;
   throw new CommandError(`there is no job '${name}'; there are ${jobNames()}`, 2);
 }
 
@@ -106,6 +109,9 @@ function runnable(name: string, description: string, jobsOf: (given: string[]) =
     .action((...given: unknown[]) => {
       const self = given.at(-1) as Command;
       const flags = self.opts<RunFlags>();
+      const [job = "", ...days] = self.args;
+      if (name === "run" && machineScriptNames().includes(job)) return runForMachines(self, job, days);
+      if (days.length > 0) throw new CommandError(`'${days[0]}': the range of ${job} is --from and --to`, 2);
       const span = spanOf(name, flags);
       return withDb(self, (db) =>
         withInflux(flags, self, (influx) =>
@@ -127,6 +133,17 @@ function runnable(name: string, description: string, jobsOf: (given: string[]) =
         ),
       );
     });
+}
+
+/** A job of machines: its days are arguments, and none of the flags of other jobs is for it. */
+function runForMachines(command: Command, name: string, days: string[]): Promise<void> {
+  const { machine, json, ...others } = command.opts<RunFlags & { machine?: string }>();
+  const strange = Object.keys(others).find((flag) => command.getOptionValueSource(flag) === "cli");
+  if (strange !== undefined)
+    throw new CommandError(`${name} takes its days as arguments, and no --${strange}`, 2);
+  return withDb(command, (db) =>
+    interruptible((signal) => runMachineScripts(db, { name, days, machine, json: json === true }, signal)),
+  );
 }
 
 /** @throws CommandError where flags contradict each other */

@@ -8,11 +8,13 @@ import { importCommand } from "./import.ts";
 import { influxCommand } from "./influx.ts";
 import { lagCommand } from "./lag.ts";
 import { ledgerCommand } from "./ledger.ts";
+import { machinesCommand } from "./machines.ts";
 import { migrateCommand } from "./migrate.ts";
 import { migrateCanMessagesCommand } from "./migrate-can-messages.ts";
 import { mosquittoCommand } from "./mosquitto.ts";
 import { publishCommand } from "./publish.ts";
 import { quarantineCommand } from "./quarantine.ts";
+import { reconcileCommand } from "./reconcile.ts";
 import { replayCommand } from "./replay.ts";
 import { restoreCommand } from "./restore.ts";
 import { seedCommand } from "./seed.ts";
@@ -42,7 +44,9 @@ export function commands(): Command[] {
     canScannerCommand(),
     importCommand(),
     etlCommand(),
+    machinesCommand(),
     influxCommand(),
+    reconcileCommand(),
     seedCommand(),
     replayCommand(),
     quarantineCommand(),
