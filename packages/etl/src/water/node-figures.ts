@@ -25,6 +25,7 @@ import { round4 } from "../jobs/load.ts";
 import type { Window } from "./windows.ts";
 
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 /** Readings are judged by those of so many hours before theirs. */
 export const HISTORY_HOURS = 24;
 /** Measures of which what stands out is looked for. */
@@ -156,6 +157,7 @@ function countWindow(
   window: Window,
 ): Counted {
   const own = within(readings, window);
+  const lastMs = readings[firstAt(readings, window.toMs) - 1]?.atMs ?? Number.NEGATIVE_INFINITY;
   const counts = new Map<WaterMeasure, number>();
   for (const { measure, value } of own) {
     if (value !== null) counts.set(measure, (counts.get(measure) ?? 0) + 1);
@@ -187,7 +189,7 @@ function countWindow(
     completenessPercent: Number(percent.toFixed(2)),
     anomalyCount,
     overall: scores.overall,
-    sends: readings.length > 0,
+    sends: lastMs >= window.fromMs - DAY_MS,
     quality: {
       node_id: node.node,
       check_timestamp: at,

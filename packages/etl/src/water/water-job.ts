@@ -69,7 +69,7 @@ export const createWaterJob = ({ intervalMs = 1_800_000, parallelNodes = 4, read
       const nodes = await listWaterNodes(tx);
       if (nodes.length === 0) return [];
       await registerDueJob(tx, { name: "water", watermarkKey: "etl_water_watermark", step: "1 hour" });
-      return [await computeRange(tx, nodes, window, { parallelNodes, readers: readers ?? tx })];
+      return [await computeRange(tx, nodes, window, reading(tx))];
     },
     extractDue: async ({ tx }) => {
       const due = await takeDue(tx, "water", DUE_HOURS);
@@ -77,13 +77,14 @@ export const createWaterJob = ({ intervalMs = 1_800_000, parallelNodes = 4, read
       const nodes = await listWaterNodes(tx);
       const computed: Computed[] = [];
       for (const range of dueRanges(due, nodes, await reachedMs(tx))) {
-        computed.push(await computeRange(tx, nodes, range, { parallelNodes, readers: readers ?? tx }));
+        computed.push(await computeRange(tx, nodes, range, reading(tx)));
       }
       return computed;
     },
     transform: (computed) => computed.flatMap(({ outputs }) => outputs),
     load: loadOutputs,
   });
+};
 
 /** Due hours of the network's sensors as ranges to compute: whole days that are over, else from the first to the last. */
 function dueRanges(due: readonly DueBucket[], nodes: readonly WaterNode[], reachedMs: number): TimeRange[] {
