@@ -51,6 +51,7 @@ const ROLES = {
       "bi",
       "crop",
       "business",
+      "water_infrastructure",
       "iot.devices",
       "iot.sensors",
       "core.system_config",
@@ -62,7 +63,17 @@ const ROLES = {
   sluice_alerts: {
     statementTimeout: "60s",
     read: ["*"],
-    write: ["alert", "iot.device_commands", "iot.devices", "public.quarantine", "audit.events"],
+    write: [
+      "alert",
+      "iot.device_commands",
+      "iot.devices",
+      "iot.sensors",
+      "public.quality_flag",
+      "public.quarantine",
+      "public.ledger_receipt",
+      "public.etl_lease",
+      "public.bus_parked",
+    ],
   },
   sluice_api: {
     statementTimeout: "60s",

@@ -24,7 +24,7 @@ import {
   type WaterNode,
   type WindowsOf,
 } from "@sluice/db";
-import { defineJob, type JobOutput } from "../job.ts";
+import { defineJob, type Job, type JobOutput } from "../job.ts";
 import { loadOutputs } from "../jobs/load.ts";
 import { mapBounded } from "./map-bounded.ts";
 import { networkRow } from "./network-rows.ts";
@@ -53,8 +53,15 @@ interface Computed {
  * The processing cycle of the water network: `computed_metrics` of 5 minutes, 1 hour and 1 day, `data_quality_metrics`,
  * `anomalies` and `network_efficiency`. What arrives late has its hours, and their day, computed anew.
  */
-export const createWaterJob = ({ intervalMs = 1_800_000, parallelNodes = 4, readers }: WaterOptions = {}) =>
-  defineJob<readonly Computed[]>({
+export function createWaterJob({
+  intervalMs = 1_800_000,
+  parallelNodes = 4,
+  readers,
+}: WaterOptions = {}): Job {
+  // one connection answers one query at a time
+  const reading = (tx: Transaction): Reading =>
+    readers ? { readers, parallelNodes } : { readers: tx, parallelNodes: 1 };
+  return defineJob<readonly Computed[]>({
     name: "water",
     jobType: "water_processing",
     schedule: { everyMs: intervalMs },
@@ -84,7 +91,7 @@ export const createWaterJob = ({ intervalMs = 1_800_000, parallelNodes = 4, read
     transform: (computed) => computed.flatMap(({ outputs }) => outputs),
     load: loadOutputs,
   });
-};
+}
 
 /** Due hours of the network's sensors as ranges to compute: whole days that are over, else from the first to the last. */
 function dueRanges(due: readonly DueBucket[], nodes: readonly WaterNode[], reachedMs: number): TimeRange[] {
