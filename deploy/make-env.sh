@@ -24,6 +24,7 @@ else
   echo "no openssl: put server.crt and server.key into .compose/tls and set SLUICE_MQTTS_PORT=8883 in .env for MQTT over TLS"
 fi
 cat > .env <<END
+COMPOSE_PROJECT_NAME=sluice
 REDIS_PASSWORD=$(secret)
 POSTGRES_PASSWORD=$(secret)
 INFLUXDB_PASSWORD=$(secret)
