@@ -14,6 +14,7 @@ export * from "./command-repository.ts";
 export * from "./correction-repository.ts";
 export * from "./credential-repository.ts";
 export * from "./crop-repository.ts";
+export * from "./device-config-repository.ts";
 export * from "./device-repository.ts";
 export * from "./event-repository.ts";
 export * from "./fleet-group-repository.ts";

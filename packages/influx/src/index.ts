@@ -27,6 +27,7 @@ export {
   encodePoint,
   encodeSeries,
   type FieldValue,
+  fieldNameOf,
   type Point,
 } from "./line-protocol.ts";
 export { type Influx, openInflux } from "./open-influx.ts";

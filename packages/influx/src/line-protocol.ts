@@ -84,6 +84,13 @@ export const storedMeasurement = (name: string) => storedName(name.startsWith("#
 /** See {@link storedMeasurement}. */
 export const storedField = (key: string) => storedName(key === "time" ? "time_" : key);
 
+/** Tags that document B's points have where they are known; a field of that name gives way. */
+const STANDARD_TAGS = new Set(["device_id", "device_name", "device_type", "location", "topic"]);
+
+/** The column that a reading's field has in document B's points. */
+export const fieldNameOf = (field: string): string =>
+  storedField(STANDARD_TAGS.has(field) ? `${field}_field` : field);
+
 const storedTag = (key: string) => storedName(RESERVED_TAGS.has(key) ? `${key}_` : key);
 
 const SPECIAL = /[,= ]/g;

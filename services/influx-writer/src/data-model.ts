@@ -1,4 +1,4 @@
-import type { FieldValue, Point } from "@sluice/influx";
+import { type FieldValue, fieldNameOf, type Point } from "@sluice/influx";
 import type { Telemetry, TimedSample, Value } from "@sluice/shared-types";
 
 /** What the registry says of a device; a message's own tags win over it. */
@@ -10,9 +10,6 @@ export interface DeviceTags {
 
 /** Document A's measurement, and the message type of its topics and routes. */
 const SENSOR_READING = "sensor_reading";
-
-/** Tags that every point of document B has where they are known; a field of that name gives way. */
-const STANDARD_TAGS = new Set(["device_id", "device_name", "device_type", "location", "topic"]);
 
 /**
  * The points of a message, none for samples that hold nothing but nulls, which InfluxDB cannot store.
@@ -67,8 +64,7 @@ function fieldsOf(message: Telemetry, sample: TimedSample): Record<string, Field
   const fields: Record<string, FieldValue> = {};
   for (const { field, sentAs, value } of sample.readings) {
     if (value === null) continue;
-    const name = sentAs ?? field;
-    fields[STANDARD_TAGS.has(name) ? `${name}_field` : name] = value;
+    fields[fieldNameOf(sentAs ?? field)] = value;
   }
   if (message.kind === "status") addStatus(fields, message.type);
   else if (message.kind === "telemetry" && !Object.hasOwn(fields, "value")) {
