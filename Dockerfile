@@ -9,7 +9,7 @@ COPY pnpm-lock.yaml pnpm-workspace.yaml package.json ./
 RUN pnpm fetch
 COPY . .
 RUN pnpm install --offline --frozen-lockfile
-RUN pnpm run build
+RUN pnpm exec tsc -b services/* apps/* && npm --prefix apps/console run build
 RUN rm -rf node_modules packages/*/node_modules services/*/node_modules apps/*/node_modules e2e bench
 RUN pnpm install --offline --prod --frozen-lockfile --filter "{./services/*}..." --filter @sluice/cli...
 RUN find packages services apps -name src -prune -exec rm -rf {} + -o -name test -prune -exec rm -rf {} + -o -name '*.tsbuildinfo' -delete
