@@ -233,3 +233,31 @@ export function listModels(db: Queries): Promise<Record<string, unknown>[]> {
        FROM water_infrastructure.ml_models ORDER BY created_at DESC`,
   );
 }
+
+/** Readings of a node in a range, one row per instant, newest first. */
+export function listNodeReadings(
+  db: Queries,
+  node: string,
+  { fromMs, toMs }: TimeRange,
+  limit: number,
+): Promise<Record<string, unknown>[]> {
+  return db.query(
+    `SELECT "timestamp", node_id, temperature, flow_rate, pressure, total_flow, quality_score, is_interpolated
+       FROM water_infrastructure.sensor_readings
+      WHERE node_id = $1 AND "timestamp" >= $2 AND "timestamp" < $3 ORDER BY "timestamp" DESC LIMIT $4`,
+    [node, new Date(fromMs), new Date(toMs), limit],
+  );
+}
+
+/** What active models predict for a node from now on, soonest first. */
+export function listPredictions(db: Queries, node: string): Promise<Record<string, unknown>[]> {
+  return db.query(
+    `SELECT p.prediction_id, p.model_id, m.model_type, m.version, p.prediction_timestamp, p.prediction_horizon_hours,
+            p.target_timestamp, p.predicted_flow_rate::float8, p.predicted_pressure::float8, p.predicted_temperature::float8,
+            p.flow_rate_lower::float8, p.flow_rate_upper::float8, p.pressure_lower::float8, p.pressure_upper::float8,
+            p.confidence_score::float8
+       FROM water_infrastructure.ml_predictions_cache p JOIN water_infrastructure.ml_models m USING (model_id)
+      WHERE p.node_id = $1 AND m.is_active AND p.target_timestamp > now() ORDER BY p.target_timestamp LIMIT 100`,
+    [node],
+  );
+}

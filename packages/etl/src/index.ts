@@ -13,5 +13,7 @@ export * from "./reconcile/mend.ts";
 export * from "./reconcile/reconcile.ts";
 export * from "./run-job.ts";
 export * from "./run-window.ts";
+export * from "./water/cache.ts";
+export * from "./water/run-water-cycle.ts";
 export * from "./water/water-job.ts";
 export * from "./windows.ts";

@@ -199,6 +199,14 @@ export const variables = {
   DB_PASSWORD: z.string().optional(),
   DB_NAME: z.string().optional(),
   AGG_DB_NAME: z.string().optional(),
+  // water network
+  PROCESSING_INTERVAL_MINUTES: whole(30, 1, 1440, "number of minutes"),
+  PROCESSING_PARALLEL_NODES: whole(4, 1, 64, "number of nodes"),
+  GOOGLE_APPLICATION_CREDENTIALS: z.string().optional(),
+  BIGQUERY_PROJECT_ID: z.string().optional(),
+  BIGQUERY_DATASET: z.string().default("water_infrastructure"),
+  BIGQUERY_TABLE: z.string().default("sensor_readings_ml"),
+  BIGQUERY_ENDPOINT: url("http", "https").optional(),
   // api
   SLUICE_GATEWAY_URL: url("http", "https").optional(),
   SLUICE_PUBLIC_URL: url("http", "https").optional(),

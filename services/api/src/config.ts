@@ -35,6 +35,8 @@ export const Config = createConfig(
   "ETL_HOURLY_RETENTION_DAYS",
   "ETL_CONDITION_CALC_ENABLED",
   "MAX_FUTURE",
+  "PROCESSING_INTERVAL_MINUTES",
+  "PROCESSING_PARALLEL_NODES",
 ).partial({ INFLUXDB_URL: true });
 /** See {@link Config}. */
 export type Config = z.output<typeof Config>;

@@ -21,6 +21,7 @@ import { addSeriesRoutes } from "./series.ts";
 import { addSessionRoutes } from "./session.ts";
 import { addStreamRoutes } from "./streams.ts";
 import { addTraceRoutes } from "./trace.ts";
+import { addWaterRoutes } from "./water.ts";
 
 /** Every route of the api. */
 export function addRoutes(app: App, deps: Deps, auth: AuthDeps, forward: Forward): void {
@@ -46,5 +47,6 @@ export function addRoutes(app: App, deps: Deps, auth: AuthDeps, forward: Forward
   addConnectivityRoutes(app, deps, publish);
   addEtlRoutes(app, deps);
   addInfluxRoutes(app, deps);
+  addWaterRoutes(app, deps);
   addConsoleRoutes(app, deps);
 }
