@@ -5,6 +5,8 @@ import type { Db } from "./open-db.ts";
 import { classify } from "./pg-errors.ts";
 
 const RETRY_MS = 500;
+/** A server that takes a connection and does not answer on it is tried anew. */
+const ANSWER_MS = 10_000;
 
 /**
  * Calls `onNotify` with the payload of every notification on `channel`, on a connection of its own, and with
@@ -24,7 +26,9 @@ export async function listen(
     const next = new pg.Client({
       connectionString: db.url,
       keepAlive: true,
-      application_name: `sluice-listen`,
+      connectionTimeoutMillis: ANSWER_MS,
+      query_timeout: ANSWER_MS,
+      application_name: "sluice-listen",
     });
     next.on("error", () => {}); // followed by `end`
     next.on("notification", (message) => onNotify(message.payload));

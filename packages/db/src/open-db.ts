@@ -54,6 +54,8 @@ export interface DbOptions {
   log?: Log;
   /** Name shown in `pg_stat_activity`. */
   applicationName?: string;
+  /** How long one statement may go without an answer; three minutes by default. */
+  answerTimeoutMs?: number;
 }
 
 const READ_TIMEOUT_MS = 180_000;
@@ -73,7 +75,7 @@ export async function openDb(url: string, options: DbOptions = {}): Promise<Db> 
     connectionString: url,
     max: options.max ?? 5,
     connectionTimeoutMillis: 10_000,
-    query_timeout: READ_TIMEOUT_MS,
+    query_timeout: options.answerTimeoutMs ?? READ_TIMEOUT_MS,
     keepAlive: true,
     application_name: options.applicationName ?? "sluice",
     types,

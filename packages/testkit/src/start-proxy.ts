@@ -7,6 +7,8 @@ export interface FaultProxy {
   readonly accepted: number;
   /** How many connections are open now. */
   readonly open: number;
+  /** How many chunks were ever lost on purpose. */
+  readonly lost: number;
   /** Resets every open connection; new ones are accepted. */
   cutAll(): void;
   /** Holds every byte in both directions, as a network that swallows packets does. */
@@ -45,7 +47,7 @@ export interface ProxyOptions {
 export async function startProxy(targetPort: number, options: ProxyOptions = {}): Promise<FaultProxy> {
   let target = targetPort;
   const pairs = new Set<Pair>();
-  const fault: Fault = { paused: false, delayMs: 0, dropReplies: false, dropRequests: false };
+  const fault: Fault = { paused: false, delayMs: 0, dropReplies: false, dropRequests: false, lost: 0 };
   let refusing = false;
   let accepted = 0;
   const server = createServer((client) => {
@@ -71,6 +73,9 @@ export async function startProxy(targetPort: number, options: ProxyOptions = {})
     },
     get open() {
       return pairs.size;
+    },
+    get lost() {
+      return fault.lost;
     },
     cutAll,
     pause() {
@@ -107,6 +112,7 @@ interface Fault {
   delayMs: number;
   dropReplies: boolean;
   dropRequests: boolean;
+  lost: number;
 }
 
 interface Pair {
@@ -146,7 +152,8 @@ function carry(from: Socket, to: Socket, fault: Fault, lose: () => boolean): () 
     for (const item of held.splice(0)) {
       if (to.destroyed) return;
       if (item === "end") to.end();
-      else if (!lose()) to.write(item);
+      else if (lose()) fault.lost++;
+      else to.write(item);
     }
   };
   const delayed: { item: Buffer | "end"; dueMs: number }[] = [];

@@ -80,6 +80,8 @@ export async function openCredentials(sources: CredentialSources): Promise<Crede
 
 /** How soon strangers at the door may cause another look at the database. */
 const HINT_MS = 5_000;
+/** A database that does not answer for so long is asked again on a new connection: no device may wait for it. */
+const ANSWER_MS = 5_000;
 
 async function readCopy({ keyValue, pepper, log }: CredentialSources): Promise<Credential[] | undefined> {
   try {
@@ -100,7 +102,7 @@ async function readCopy({ keyValue, pepper, log }: CredentialSources): Promise<C
 
 /** Keeps reading the credentials; every failure is an outage to be ridden out. */
 function follow(sources: CredentialSources, replace: (list: Credential[]) => void, signal: AbortSignal) {
-  const { log, keyValue, pepper } = sources;
+  const { log } = sources;
   let db: Db | undefined;
   let listener: Resource | undefined;
   let wake = () => {};
@@ -115,9 +117,16 @@ function follow(sources: CredentialSources, replace: (list: Credential[]) => voi
     wake();
   };
   let loadedMs = 0;
+  let hinted: NodeJS.Timeout | undefined;
+  const copy = createCopyKeeper(sources);
   const load = async () => {
     loadedMs = Date.now();
-    db ??= await openDb(sources.databaseUrl, { max: 1, log, applicationName: "sluice-gateway" });
+    db ??= await openDb(sources.databaseUrl, {
+      max: 1,
+      log,
+      applicationName: "sluice-gateway",
+      answerTimeoutMs: ANSWER_MS,
+    });
     listener ??= await listen(db, CREDENTIALS_CHANNEL, notify);
     changed = false;
     const list = await listCredentials(db);
@@ -125,8 +134,7 @@ function follow(sources: CredentialSources, replace: (list: Credential[]) => voi
     announceLoaded();
     if (failure) log.info({ credentials: list.length }, "credentials read");
     failure = undefined;
-    const body = JSON.stringify(list);
-    await keyValue.put(COPY, hashSecret(pepper, body) + body);
+    copy.keep(list);
   };
   const loop = async () => {
     while (!signal.aborted) {
@@ -149,9 +157,15 @@ function follow(sources: CredentialSources, replace: (list: Credential[]) => voi
     }),
   );
   return {
-    /** Somebody is not known: reads again, unless that was done a moment ago. */
+    /** Somebody is not known: reads again, a little later if that was done a moment ago. */
     hint: () => {
-      if (Date.now() - loadedMs > HINT_MS) notify();
+      hinted ??= setTimeout(
+        () => {
+          hinted = undefined;
+          notify();
+        },
+        Math.max(0, loadedMs + HINT_MS - Date.now()),
+      );
     },
     loaded: Promise.race([loaded, running]),
     ping: async () => {
@@ -159,10 +173,36 @@ function follow(sources: CredentialSources, replace: (list: Credential[]) => voi
       if (failure) log.debug({ err: failure }, "credentials are served from memory");
     },
     close: async () => {
+      clearTimeout(hinted);
       await running;
+      await copy.kept();
       await listener?.close();
       await db?.close();
     },
+  };
+}
+
+/** Keeps the newest list in Redis, one write at a time. Nobody waits for it: a slow Redis must not hold up a new device. */
+function createCopyKeeper({ keyValue, pepper, log }: CredentialSources) {
+  let newest: readonly Credential[] | undefined;
+  let writing: Promise<void> | undefined;
+  const write = async () => {
+    while (newest) {
+      const body = JSON.stringify(newest);
+      newest = undefined;
+      await keyValue.put(COPY, hashSecret(pepper, body) + body);
+    }
+  };
+  return {
+    keep(list: readonly Credential[]) {
+      newest = list;
+      writing ??= write()
+        .catch((error: unknown) => log.debug({ err: error }, "the copy of the credentials is written later"))
+        .finally(() => {
+          writing = undefined;
+        });
+    },
+    kept: async () => writing,
   };
 }
 

@@ -175,6 +175,26 @@ describe("outages", () => {
     await db.close();
   });
 
+  test("a new device gets in soon although PostgreSQL's answers were lost on a connection that stays open", async () => {
+    const proxy = await startProxy(database.port);
+    const url = new URL(database.url);
+    url.port = String(proxy.port);
+    const gateway = await startGateway(redis.url, url.href);
+    proxy.dropReplies();
+    const db = await openDb(database.url);
+    const device = await createDevice(db, PEPPER, { id: "silent_1" });
+    const connect = () => connectDevice(gateway.mqttUrl, device).then((client) => client.endAsync());
+    await expect(connect()).rejects.toThrow(/Not authorized/);
+    // The gateway asks the database whether he is new, and does not get that answer either.
+    const before = proxy.lost;
+    await waitFor(() => proxy.lost > before, { timeoutMs: 15_000, what: "a lost answer" });
+    proxy.dropReplies(false);
+    await waitFor(() => connect().then(() => true), { timeoutMs: 30_000, intervalMs: 200 });
+    await gateway.close();
+    await db.close();
+    await proxy.close();
+  });
+
   test("a DUP sent to another gateway gets the time of its first arrival; a new message does not", async () => {
     const db = await openDb(database.url);
     const device = await createDevice(db, PEPPER, { id: "dup_1" });
