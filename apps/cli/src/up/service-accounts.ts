@@ -15,6 +15,8 @@ export interface ServiceAccess {
 
 const BUS = ["sluice:telemetry:*", "sluice:rejected:*", "sluice:commands:*", "sluice:outcomes:*"];
 const CAN = ["can:raw*", "{can:raw}*"];
+/** Copies of the water network's figures. */
+const WATER = ["node:*", "system:metrics:*", "anomalies:recent"];
 
 /** What each service is given. */
 const ACCESS: Readonly<Record<string, ServiceAccess>> = {
@@ -25,14 +27,14 @@ const ACCESS: Readonly<Record<string, ServiceAccess>> = {
   },
   "stream-worker": { postgres: "sluice_worker", redis: [...BUS, ...CAN] },
   "influx-writer": { postgres: "sluice_worker", redis: BUS, influx: "sluice_writer" },
-  "etl-scheduler": { postgres: "sluice_etl", influx: "sluice_reader" },
-  "alert-worker": { postgres: "sluice_alerts", redis: BUS },
+  "etl-scheduler": { postgres: "sluice_etl", redis: [...BUS, ...WATER], influx: "sluice_reader" },
+  "alert-worker": { postgres: "sluice_alerts", redis: BUS, secrets: ["SLUICE_SMTP_URL"] },
 };
 
 /** The one that serves people reads everything and changes what they may change. */
 const API: ServiceAccess = {
   postgres: "sluice_api",
-  redis: ["sluice:*", "device:*", "heartbeat:*", "latest:*", ...CAN],
+  redis: ["sluice:*", "device:*", "heartbeat:*", "latest:*", ...WATER, ...CAN],
   influx: "sluice_api",
   secrets: ["SLUICE_PEPPER", "SLUICE_JWT_SECRET"],
 };
