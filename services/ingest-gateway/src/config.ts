@@ -36,6 +36,7 @@ export const Config = createConfig(
   "SLUICE_SINKS",
   "MAX_FUTURE",
   "SLUICE_HIGH_WATER",
+  "SLUICE_PARTITIONS",
 );
 /** See {@link Config}. */
 export type Config = z.output<typeof Config>;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Bus } from "@sluice/bus";
-import { payloadOf, streamKey } from "@sluice/shared-types";
+import { partitionOf, payloadOf } from "@sluice/shared-types";
 import type { Appender } from "./appender.ts";
 
 /** Recognises a message that is sent again without an identity of its own. */
@@ -13,13 +13,29 @@ export interface Duplicates {
   find(packet: readonly [string, number], device: string, payload: string): Promise<number | undefined>;
 }
 
-const STREAM = streamKey("telemetry");
 const LOOK_BACK_MS = 60_000;
 const PAGE = 200;
 const MAX_KNOWN = 200_000;
 
-/** Opens an index of the stream's tail that is read only once a DUP asks, and from then on continued. */
-export function createDuplicates(bus: Pick<Bus, "browse">, append: Pick<Appender, "settled">): Duplicates {
+/** One index for each of `streams`, the partitions of telemetry. */
+export function createDuplicates(
+  bus: Pick<Bus, "browse">,
+  append: Pick<Appender, "settled">,
+  streams: readonly string[],
+): Duplicates {
+  const indexes = streams.map((stream) => createIndex(bus, append, stream));
+  return {
+    find: async (packet, device, payload) =>
+      indexes[partitionOf(device, indexes.length)]?.find(packet, device, payload),
+  };
+}
+
+/** An index of the stream's tail that is read only once a DUP asks, and from then on continued. */
+function createIndex(
+  bus: Pick<Bus, "browse">,
+  append: Pick<Appender, "settled">,
+  stream: string,
+): Duplicates {
   const known = new Map<string, number>();
   let lastId: string | undefined;
   let reading: Promise<void> | undefined;
@@ -30,7 +46,7 @@ export function createDuplicates(bus: Pick<Bus, "browse">, append: Pick<Appender
     await append.settled();
     let from = lastId ?? `${Date.now() - LOOK_BACK_MS}-0`;
     for (;;) {
-      const entries = await bus.browse(STREAM, { from, count: PAGE });
+      const entries = await bus.browse(stream, { from, count: PAGE });
       for (const entry of entries) {
         if (entry.id === lastId) continue;
         for (const message of entry.messages) remember(known, message);

@@ -53,7 +53,9 @@ const HTTP_TIMEOUT_MS = 15_000;
 export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
   const { config, bus, keyValue, log } = deps;
   const instance = randomUUID();
-  for (const group of config.SLUICE_SINKS) await bus.ensureGroup(streamKey("telemetry"), group);
+  for (const stream of streamsOf(config)) {
+    for (const group of config.SLUICE_SINKS) await bus.ensureGroup(stream, group);
+  }
   await bus.ensureGroup(streamKey("rejected"), "postgres");
   const outcomes = await openOutcomes(bus, instance, log);
   const presence = openPresence(keyValue, log);
@@ -139,6 +141,9 @@ export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
   };
 }
 
+const streamsOf = ({ SLUICE_PARTITIONS }: Config) =>
+  Array.from({ length: SLUICE_PARTITIONS }, (_, partition) => streamKey("telemetry", partition));
+
 function tlsFilesOf({ SLUICE_HTTPS_PORT, SLUICE_TLS_CERT, SLUICE_TLS_KEY }: Config): TlsFiles | undefined {
   if (SLUICE_HTTPS_PORT === undefined) return undefined;
   if (!SLUICE_TLS_CERT || !SLUICE_TLS_KEY)
@@ -180,7 +185,8 @@ function createParts(
     quota,
     append,
     arrivals,
-    duplicates: createDuplicates(bus, append),
+    duplicates: createDuplicates(bus, append, streamsOf(config)),
+    streams: streamsOf(config),
     reserve: keyValue.reserve,
     readTopic: (source, topic) => (source === "http" ? readHttp(topic) : readMqtt(topic)),
     checkApiKey: credentials.checkApiKey,

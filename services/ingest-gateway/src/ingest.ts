@@ -5,6 +5,7 @@ import {
   type Envelope,
   encodeMessage,
   keepPayload,
+  partitionOf,
   type Reason,
   type Rejected,
   type Source,
@@ -82,6 +83,8 @@ export interface IngestDeps {
   refused: RefusalLog;
   clock: ClockPolicy;
   maxPayloadBytes: number;
+  /** Telemetry streams, by partition. */
+  streams: readonly string[];
   /** Where to tell about `stored`, for devices that want to know. */
   notify?: string;
 }
@@ -90,7 +93,6 @@ export interface IngestDeps {
 const RESERVED_MS = 15 * 60_000;
 /** Sequence numbers that share one key: as many as Redis keeps in its compact form. */
 const PER_KEY = 128;
-const TELEMETRY = streamKey("telemetry");
 const REJECTED = streamKey("rejected");
 
 /** Opens the way in. Nothing to close: what it works with belongs to the caller. */
@@ -199,7 +201,8 @@ function keep(
   const { device, claims } = message;
   const put = (us: number, times: Times, packet?: Envelope["packet"]): Slot => {
     const envelope = envelopeOf(deps, raw, message, us, times, wantsStored, packet);
-    return deps.append.put(TELEMETRY, encodeMessage(envelope, message.payload));
+    const stream = deps.streams[partitionOf(device, deps.streams.length)] ?? "";
+    return deps.append.put(stream, encodeMessage(envelope, message.payload));
   };
   const nowUs = deps.arrivals.now();
   const times = timesOf(claims, nowUs, policy);

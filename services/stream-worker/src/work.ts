@@ -50,7 +50,8 @@ export async function work(context: WorkContext, started: () => void): Promise<v
       registry,
       autoRegister: config.SLUICE_AUTO_REGISTER,
       stream,
-      outcomes: streamKey("outcomes", partition),
+      // One for all partitions: who waits for an outcome does not know where its message went.
+      outcomes: streamKey("outcomes"),
       onStored: metrics.stored,
     });
     const common = { signal: context.signal, log: context.log, waitMs: WAIT_MS, onLoss: metrics.lost };
