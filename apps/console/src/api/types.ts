@@ -74,6 +74,13 @@ export interface Device {
   createdAt: string;
 }
 
+/** A device of a list, with how it does. */
+export interface DeviceOverview extends Device {
+  gaps: number;
+  missing: number;
+  readingsPerMinute: number;
+}
+
 export interface Reading {
   field: string;
   unit: string | null;
@@ -132,6 +139,25 @@ export interface LiveReading {
   device: string;
   type: string;
   samples: { time: string; readings: Record<string, number | string | boolean | null> }[];
+}
+
+export interface Trace {
+  device?: string;
+  verdict: string;
+  state: "stored" | "refused" | "waiting" | "settled" | "missing" | "unknown";
+  messages: {
+    id: string;
+    source: string;
+    topic?: string;
+    type: string;
+    boot?: string;
+    seq?: number;
+    receivedAt: string;
+    acceptedAt: string;
+    groups: Record<string, string>;
+  }[];
+  readings: { field: string; timeUs: number; value: number | string | null; status?: string }[];
+  refusals: { id: number; reason: string; detail: string }[];
 }
 
 export interface Installation {

@@ -4,6 +4,8 @@ import { ApiError, request, setCsrf, whenLoggedOut } from "./request.ts";
 import type { Scope, Session } from "./types.ts";
 
 const KEY = ["session"];
+/** Whether somebody logged in here before: without it there is nothing to ask for. */
+const HINT = "sluice-session";
 
 /** Who is logged in: undefined while that is being asked, null for nobody. */
 export function useSession(): { session: Session | null | undefined; error: Error | null } {
@@ -11,12 +13,16 @@ export function useSession(): { session: Session | null | undefined; error: Erro
   const { data, error } = useQuery({
     queryKey: KEY,
     queryFn: async () => {
+      if (localStorage.getItem(HINT) === null) return null;
       try {
         const session = await request<Session>("GET", "/api/v1/session");
         setCsrf(session.csrf ?? "");
         return session;
       } catch (failure) {
-        if (failure instanceof ApiError && failure.status === 401) return null;
+        if (failure instanceof ApiError && failure.status === 401) {
+          localStorage.removeItem(HINT);
+          return null;
+        }
         throw failure;
       }
     },
@@ -33,12 +39,14 @@ export function useLogin() {
   const login = useCallback(
     async (email: string, password: string) => {
       await request("POST", "/api/v1/session", { email, password });
+      localStorage.setItem(HINT, "yes");
       await client.invalidateQueries({ queryKey: KEY });
     },
     [client],
   );
   const logout = useCallback(async () => {
     await request("DELETE", "/api/v1/session");
+    localStorage.removeItem(HINT);
     client.clear();
     client.setQueryData(KEY, null);
   }, [client]);

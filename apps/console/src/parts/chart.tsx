@@ -20,8 +20,8 @@ export interface ChartProps {
   lines: readonly Line[];
   /** Pairs of lines (from 1) to fill between. */
   bands?: readonly { between: [number, number]; color: string }[];
-  /** Scales with their units; the first two have axes. */
-  units?: readonly { scale: string; unit: string }[];
+  /** Scales with their units; the first two have axes. `zero`: begins at nothing. */
+  units?: readonly { scale: string; unit: string; zero?: boolean }[];
   height?: number;
   /** What the chart shows, in words. */
   label: string;
@@ -64,10 +64,16 @@ export function Chart(props: ChartProps) {
 }
 
 function optionsFor(latest: { current: ChartProps }, width: number): uPlot.Options {
-  const { lines, bands = [], units = [{ scale: "y", unit: "" }], height = 280, onZoom } = latest.current;
+  const {
+    lines,
+    bands = [],
+    units = [{ scale: "y", unit: "" } as { scale: string; unit: string; zero?: boolean }],
+    height = 280,
+    onZoom,
+  } = latest.current;
   const muted = themed("--muted");
   const grid = { stroke: themed("--line"), width: 1 };
-  const axis = { stroke: muted, grid, ticks: grid, font: "12px system-ui" };
+  const axis: uPlot.Axis = { stroke: muted, grid, ticks: grid, font: "12px system-ui" };
   return {
     width,
     height,
@@ -81,9 +87,17 @@ function optionsFor(latest: { current: ChartProps }, width: number): uPlot.Optio
           return range ? [range.from, range.to] : [min, max];
         },
       },
+      ...Object.fromEntries(
+        units.map(({ scale, zero }) => [
+          scale,
+          zero
+            ? { range: { min: { pad: 0, hard: 0, soft: 0, mode: 1 }, max: { pad: 0.1, soft: 1, mode: 2 } } }
+            : {},
+        ]),
+      ),
     },
     axes: [
-      axis,
+      { ...axis, values: (_plot, splits, _index, _space, step) => splits.map((at) => tick(at, step)) },
       ...units.slice(0, 2).map(({ scale, unit }, index) => ({
         ...axis,
         scale,
@@ -127,6 +141,19 @@ function optionsFor(latest: { current: ChartProps }, width: number): uPlot.Optio
       draw: [(plot) => latest.current.draw?.(plot)],
     },
   };
+}
+
+const TWO = (value: number) => String(value).padStart(2, "0");
+
+/** An instant as an axis shows it: as fine as the steps are, with the date where a day begins. */
+function tick(atS: number, stepS: number): string {
+  const at = new Date(atS * 1000);
+  const day = `${TWO(at.getMonth() + 1)}-${TWO(at.getDate())}`;
+  if (stepS >= 28 * 86_400) return `${at.getFullYear()}-${TWO(at.getMonth() + 1)}`;
+  if (stepS >= 86_400) return day;
+  const clock = `${TWO(at.getHours())}:${TWO(at.getMinutes())}`;
+  if (clock === "00:00" && at.getSeconds() === 0) return day;
+  return stepS >= 60 ? clock : `${clock}:${TWO(at.getSeconds())}`;
 }
 
 /** A colour of the theme by its name, as it is now. */

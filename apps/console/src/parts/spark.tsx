@@ -1,13 +1,12 @@
 /** The course of a number, without axes: `values` from old to new. */
 export function Spark({ values, label }: { values: readonly (number | null)[]; label: string }) {
   const known = values.filter((value) => value !== null);
-  const max = Math.max(...known, 0.001);
-  const min = Math.min(...known, 0);
+  const min = Math.min(...known);
+  const height = Math.max(...known) - min;
   const step = 100 / Math.max(1, values.length - 1);
+  const yOf = (value: number) => (height === 0 ? 16 : 30 - (28 * (value - min)) / height);
   const points = values.flatMap((value, index) =>
-    value === null
-      ? []
-      : [`${(index * step).toFixed(1)},${(30 - (28 * (value - min)) / (max - min || 1)).toFixed(1)}`],
+    value === null ? [] : [`${(index * step).toFixed(1)},${yOf(value).toFixed(1)}`],
   );
   return (
     <svg className="spark" viewBox="0 0 100 32" preserveAspectRatio="none" role="img" aria-label={label}>

@@ -3,6 +3,7 @@ import { Link } from "wouter";
 import type { Flow } from "../../api/types.ts";
 import { type FlowView, useFlow } from "../../flow/use-flow.tsx";
 import { ago, bytes, count, instant } from "../../format.ts";
+import { Facts } from "../../parts/facts.tsx";
 import { Notice, Skeleton } from "../../parts/notice.tsx";
 import { Page, Panel } from "../../parts/page.tsx";
 import { FlowPicture } from "./flow-picture.tsx";
@@ -98,39 +99,23 @@ function LastRefused({ flow: { refused } }: { flow: Flow }) {
 }
 
 function Background({ flow: { scheduler, bus } }: { flow: Flow }) {
+  const run = scheduler?.lastRun;
   return (
-    <dl className="facts">
-      <div>
-        <dt>Scheduler</dt>
-        <dd>{scheduler === null ? "not known" : scheduler.state === "up" ? "runs" : "stopped"}</dd>
-      </div>
-      <div>
-        <dt>Rolled up to</dt>
-        <dd>{scheduler?.rolledUpTo ? instant(scheduler.rolledUpTo) : "nothing yet"}</dd>
-      </div>
-      <div>
-        <dt>Late data to repair</dt>
-        <dd>{count(scheduler?.dirty)} buckets</dd>
-      </div>
-      <div>
-        <dt>Last run</dt>
-        <dd>
-          {scheduler?.lastRun ? (
-            <Link to="/jobs">
-              {scheduler.lastRun.job}, {scheduler.lastRun.status}, {ago(scheduler.lastRun.at)}
-            </Link>
-          ) : (
-            "none yet"
-          )}
-        </dd>
-      </div>
-      <div>
-        <dt>Memory of the bus</dt>
-        <dd>
-          {bytes(bus.usedBytes)}
-          {bus.maxBytes !== null && ` of ${bytes(bus.maxBytes)}`}
-        </dd>
-      </div>
-    </dl>
+    <Facts
+      facts={{
+        Scheduler: scheduler === null ? "not known" : scheduler.state === "up" ? "runs" : "stopped",
+        "Rolled up to": scheduler?.rolledUpTo ? instant(scheduler.rolledUpTo) : "nothing yet",
+        "Late data to repair": `${count(scheduler?.dirty)} buckets`,
+        "Last run": run ? (
+          <Link to="/jobs">
+            {run.job}, {run.status}, {ago(run.at)}
+          </Link>
+        ) : (
+          "none yet"
+        ),
+        "Memory of the bus":
+          bus.maxBytes === null ? bytes(bus.usedBytes) : `${bytes(bus.usedBytes)} of ${bytes(bus.maxBytes)}`,
+      }}
+    />
   );
 }

@@ -37,7 +37,7 @@ export function FlowPicture({ flow, rates }: { flow: Flow; rates: FlowRates }) {
       <Pipe perSecond={rates.accepted} />
       <Hop icon={Layers} name="Bus" state={flow.bus.state} to="/streams" tall>
         {count(flow.bus.accepted)}
-        <small>accepted so far</small>
+        <small>accepted</small>
       </Hop>
       <div className="flow-lanes">
         {flow.groups.length === 0 && <p className="muted">No group reads yet.</p>}

@@ -1,38 +1,54 @@
-import type { Flow } from "../../api/types.ts";
+import type { Flow, GroupFlow } from "../../api/types.ts";
 import { count } from "../../format.ts";
 import { Tag } from "../../parts/notice.tsx";
 import { Table } from "../../parts/page.tsx";
 
-/** accepted = stored + duplicate + quarantined + pending + unread + parked, for each group. */
-export function LedgerTable({ flow }: { flow: Flow }) {
-  if (flow.groups.length === 0)
+const TERMS: readonly [string, (group: GroupFlow) => number][] = [
+  ["stored", ({ stored }) => stored],
+  ["+ duplicate", ({ duplicate }) => duplicate],
+  ["+ quarantined", ({ quarantined }) => quarantined],
+  ["+ pending", ({ pending }) => pending],
+  ["+ unread", ({ unread }) => unread],
+  ["+ parked", ({ parked }) => parked],
+];
+
+/** An account for each group: what was accepted, and what has become of it. */
+export function LedgerTable({ flow: { groups } }: { flow: Flow }) {
+  if (groups.length === 0)
     return <p className="muted">No group reads yet: the balance begins with the first.</p>;
-  const columns = ["stored", "duplicate", "quarantined", "pending", "unread", "parked"] as const;
-  return (
-    <Table
-      label="Ledger"
-      columns={[
-        "Group",
-        ...["accepted =", "stored", "+ duplicate", "+ quarantined", "+ pending", "+ unread", "+ parked"].map(
-          (name) => ({ name, num: true }),
-        ),
-        "Balance",
-      ]}
-    >
-      {flow.groups.map((group) => (
-        <tr key={group.group}>
-          <td>{group.group}</td>
-          <td className="num">{count(columns.reduce((sum, name) => sum + group[name], 0) + group.lost)}</td>
-          {columns.map((name) => (
-            <td key={name} className="num">
-              {count(group[name])}
-            </td>
-          ))}
-          <td>
-            {group.balanced ? <Tag tone="ok">balanced</Tag> : <Tag tone="bad">{count(group.lost)} lost</Tag>}
-          </td>
-        </tr>
+  const row = (name: string, of: (group: GroupFlow) => number) => (
+    <tr key={name}>
+      <th scope="row">{name}</th>
+      {groups.map((group) => (
+        <td key={group.group} className="num">
+          {count(of(group))}
+        </td>
       ))}
+    </tr>
+  );
+  return (
+    <Table label="Ledger" columns={["Messages", ...groups.map(({ group }) => ({ name: group, num: true }))]}>
+      {TERMS.map(([name, of]) => row(name, of))}
+      <tr className="sum">
+        <th scope="row">= accepted</th>
+        {groups.map((group) => (
+          <td key={group.group} className="num">
+            {count(TERMS.reduce((sum, [, of]) => sum + of(group), 0) + group.lost)}
+          </td>
+        ))}
+      </tr>
+      <tr>
+        <th scope="row">Balance</th>
+        {groups.map(({ group, balanced, lost }) => (
+          <td key={group} className="num">
+            {balanced && lost === 0 ? (
+              <Tag tone="ok">balanced</Tag>
+            ) : (
+              <Tag tone="bad">{count(lost)} lost</Tag>
+            )}
+          </td>
+        ))}
+      </tr>
     </Table>
   );
 }

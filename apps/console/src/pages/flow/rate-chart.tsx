@@ -31,7 +31,8 @@ export function RateChart({ looks }: { looks: readonly Flow[] }) {
       <Chart
         data={data}
         lines={lines}
-        height={190}
+        height={220}
+        units={[{ scale: "y", unit: "", zero: true }]}
         range={{ from: end - SHOWN_S, to: end }}
         label="Messages per second, accepted and settled by group"
       />

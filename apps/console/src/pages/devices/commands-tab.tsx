@@ -1,0 +1,4 @@
+/** Commands to the device. */
+export function CommandsTab({ device }: { device: string }) {
+  return <p>{device}</p>;
+}
