@@ -2,11 +2,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "@jest/globals";
+import { createMessageBuilder } from "@sluice/intake";
 import { decodeMessage } from "@sluice/shared-types";
 import { openTable, type Table } from "../src/csv/open-table.ts";
 import { mapGreenhouse } from "../src/greenhouse/map-greenhouse.ts";
 import { findStep } from "../src/greenhouse/step.ts";
-import { createMessageBuilder } from "../src/import/message-builder.ts";
 import { countRow, createRowCounts } from "../src/import/row-counts.ts";
 
 const sample = fileURLToPath(new URL("./data/greenhouse-sample.csv", import.meta.url));

@@ -9,6 +9,7 @@ import {
   findDifferences,
   saveCanProgress,
 } from "@sluice/db";
+import { createMessageBuilder, type Mark, waitProcessed } from "@sluice/intake";
 import {
   CAN_NODES,
   GROUPS,
@@ -20,8 +21,6 @@ import {
   readingsOfDecoded,
   streamKey,
 } from "@sluice/shared-types";
-import { createMessageBuilder } from "../import/message-builder.ts";
-import { type Mark, waitProcessed } from "../import/wait-processed.ts";
 
 const PAGE = 2_000;
 const RETRY_MS = 1_000;

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
+import { isoOf } from "@sluice/intake";
 import { createTopics, DEFAULT_CLOCK_POLICY } from "@sluice/shared-types";
 import { Command } from "commander";
 import type { Table } from "../csv/open-table.ts";
@@ -7,7 +8,6 @@ import type { DataRow } from "../csv/read-row.ts";
 import type { Fleet } from "../fleet/open-fleet.ts";
 import { provisionFleet } from "../fleet/provision-fleet.ts";
 import { timeZoneArgument } from "../id-argument.ts";
-import { isoOf } from "../import/message-builder.ts";
 import { openGreenhouse } from "../import/open-greenhouse.ts";
 import { countRow, createRowCounts, type RowCounts } from "../import/row-counts.ts";
 import { connectFor } from "../installation.ts";

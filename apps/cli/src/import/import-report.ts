@@ -1,6 +1,6 @@
+import { isoOf } from "@sluice/intake";
 import type { Table } from "../csv/open-table.ts";
 import { note, printLine } from "../output.ts";
-import { isoOf } from "./message-builder.ts";
 import type { ImportResult } from "./run-import.ts";
 
 /** What `import` prints: every row and every cell of the file is in it. */

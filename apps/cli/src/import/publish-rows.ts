@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Bus } from "@sluice/bus";
 import type { Series } from "@sluice/db";
+import type { BuiltMessage, MessageBuilder } from "@sluice/intake";
 import { GROUPS, OutageError, partitionOf, streamKey } from "@sluice/shared-types";
 import type { Table } from "../csv/open-table.ts";
-import type { BuiltMessage, MessageBuilder } from "./message-builder.ts";
 import { countRow, createRowCounts, type RowCounts } from "./row-counts.ts";
 
 /** What was read and published. */

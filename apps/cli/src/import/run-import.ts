@@ -1,11 +1,10 @@
 import type { Bus } from "@sluice/bus";
 import { countReadings, type Db, noteUnits, type Series } from "@sluice/db";
+import { createMessageBuilder, waitProcessed } from "@sluice/intake";
 import type { OutageError } from "@sluice/shared-types";
 import type { Table } from "../csv/open-table.ts";
 import { findOutcome, type ImportOutcome } from "./find-outcome.ts";
-import { createMessageBuilder } from "./message-builder.ts";
 import { type Published, publishRows } from "./publish-rows.ts";
-import { waitProcessed } from "./wait-processed.ts";
 
 /** Where an import is. */
 export interface ImportProgress {

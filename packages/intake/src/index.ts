@@ -1,0 +1,3 @@
+export * from "./message-builder.ts";
+export * from "./publish-samples.ts";
+export * from "./wait-processed.ts";
