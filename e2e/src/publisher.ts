@@ -94,7 +94,8 @@ async function publishDevice(options: DeviceOptions, marks: Marks): Promise<void
     connectTimeout: 5000,
     keepalive: 10,
   });
-  client.on("error", () => {}); // refused while the gateway is down: it reconnects by itself
+  // Refused while the gateway is down: it reconnects by itself, and what was wrong is told where somebody asks.
+  client.on("error", (error) => void process.stderr.write(`${options.device}: ${error.message}\n`));
   const send = options.acknowledgement === "puback" ? sendToOurs(client) : sendToTheirs(client, options);
   const pauseMs = (1000 * options.devices.length) / options.rate;
   const started = performance.now();

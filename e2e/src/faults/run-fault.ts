@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { waitFor } from "@sluice/testkit/wait-for";
 import { judge, readLedgerFile, readPoints, readQuarantine, readRows, type Verdict } from "../judge.ts";
 import type { PublisherReport } from "../publisher.ts";
-import { readImbalance, untilDrained, untilRecovered } from "./balance.ts";
+import { RECOVERY_LIMIT_MS, readImbalance, untilDrained, untilRecovered } from "./balance.ts";
 import { createRandom, type Fault, type Injection, type LoadSize, type Oracle, sleep } from "./fault.ts";
-import type { Rig } from "./rig.ts";
-import { runPublisher } from "./run-publisher.ts";
-import { type Sighting, watchSystem } from "./watch.ts";
+import { askServices, type Rig } from "./rig.ts";
+import { type RunningPublisher, runPublisher } from "./run-publisher.ts";
+import { isComplaint, type Sighting, watchSystem } from "./watch.ts";
 
 /** What one run found. An oracle that this run cannot ask is absent. */
 export interface FaultRun {
@@ -62,7 +62,7 @@ export async function runFault(rig: Rig, fault: Fault, seed: number, size: LoadS
   rig.tap.takeEarly();
   rig.tap.takeSeen();
   const watch = watchSystem(rig, fault);
-  const publishing = runPublisher({
+  const publisher = runPublisher({
     ...fleet,
     mqttUrl: rig.deviceUrl,
     rate: load.rate,
@@ -74,10 +74,10 @@ export async function runFault(rig: Rig, fault: Fault, seed: number, size: LoadS
     acknowledgement: rig.mosquitto ? "application" : "puback",
   });
   try {
-    await waitFor(() => readFileSync(ledger, "utf8") !== "", { timeoutMs: 20_000, what: "the first PUBACK" });
+    await untilFirstAcknowledgement(rig, ledger, publisher);
     const questions = await cause(rig, fault, seed, load, fleet, findings);
     const recoveredMs = await untilRecovered(rig, load.rate);
-    const report = await publishing;
+    const report = await publisher.report;
     const drained = await untilDrained(rig);
     for (const question of questions) await question();
     const sighting = watch.stop([...rig.secrets, fleet.password]);
@@ -99,8 +99,25 @@ export async function runFault(rig: Rig, fault: Fault, seed: number, size: LoadS
     };
   } finally {
     watch.stop([]);
-    await publishing.catch(() => {});
+    await publisher.report.catch(() => {});
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** What comes before the fault is no oracle, but a system that does not take messages has to say why. */
+async function untilFirstAcknowledgement(
+  rig: Rig,
+  ledger: string,
+  publisher: RunningPublisher,
+): Promise<void> {
+  try {
+    const begun = () => readFileSync(ledger, "utf8") !== "";
+    await waitFor(begun, { timeoutMs: RECOVERY_LIMIT_MS, what: "the first acknowledgement" });
+  } catch (cause) {
+    const services = (await askServices(rig)).map(({ name, failing }) => `${name} ${failing.join()}`);
+    const lines = rig.takeLines().filter(isComplaint).slice(-5).join(" ");
+    const seen = `services: ${services.join("; ")}; publisher: ${publisher.complaints().slice(-300)}; log: ${lines}`;
+    throw new Error(`${cause instanceof Error ? cause.message : String(cause)} (${seen})`, { cause });
   }
 }
 

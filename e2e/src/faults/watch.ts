@@ -53,7 +53,8 @@ export function watchSystem(rig: Rig, fault: Fault) {
   };
 }
 
-const isComplaint = (line: string) => /"level":"?(warn|error|fatal|[456]0)/.test(line);
+/** A log line of level warn or worse. */
+export const isComplaint = (line: string) => /"level":"?(warn|error|fatal|[456]0)/.test(line);
 
 function findBad(lines: readonly string[], secrets: readonly string[]): string[] {
   const bad: string[] = [];
