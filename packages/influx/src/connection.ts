@@ -24,6 +24,31 @@ export interface InfluxOptions {
   timeoutMs?: number;
 }
 
+/** Variables of the environment that say where InfluxDB is. */
+export interface InfluxVariables {
+  INFLUXDB_URL: string;
+  INFLUXDB_VERSION: string;
+  INFLUXDB_BUCKET: string;
+  INFLUXDB_ORG: string;
+  INFLUXDB_TOKEN?: string | undefined;
+  INFLUXDB_USERNAME?: string | undefined;
+  INFLUXDB_PASSWORD?: string | undefined;
+}
+
+/** How to reach the InfluxDB that variables name. */
+export function influxOptions(given: InfluxVariables): InfluxOptions {
+  const { INFLUXDB_TOKEN: token, INFLUXDB_USERNAME: username, INFLUXDB_PASSWORD: password } = given;
+  return {
+    url: given.INFLUXDB_URL,
+    version: Number(given.INFLUXDB_VERSION) as InfluxVersion,
+    bucket: given.INFLUXDB_BUCKET,
+    org: given.INFLUXDB_ORG,
+    ...(token === undefined ? {} : { token }),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  };
+}
+
 /** What requests need to know: where, as whom, and how. */
 export interface Connection extends Required<Pick<InfluxOptions, "version" | "bucket">> {
   transport: Transport;

@@ -8,7 +8,12 @@ export {
   HOURLY_AGGREGATE,
   SAMPLE_DEVICE,
 } from "./aggregates.ts";
-export type { InfluxOptions, InfluxVersion } from "./connection.ts";
+export {
+  type InfluxOptions,
+  type InfluxVariables,
+  type InfluxVersion,
+  influxOptions,
+} from "./connection.ts";
 export type { DeleteRange } from "./delete-range.ts";
 export { coerceField, type FieldConflict, findConflict, type StoredType } from "./field-types.ts";
 export {

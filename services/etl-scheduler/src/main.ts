@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { openDb } from "@sluice/db";
 import { createEngine } from "@sluice/etl";
+import { influxOptions, openInflux } from "@sluice/influx";
 import { runService } from "@sluice/service-kit";
 import { Config } from "./config.ts";
 import { lead } from "./lead.ts";
@@ -10,7 +11,12 @@ import { createTasks } from "./tasks.ts";
 await runService("etl-scheduler", Config, async ({ config, log, metrics, signal, use, started }) => {
   const db = use("postgres", await openDb(config.DATABASE_URL, { log, applicationName: "sluice-etl" }));
   const engine = createEngine({ db, log, signal, holder: randomUUID(), trigger: "scheduler", patienceMs: 0 });
-  const tasks = createTasks(engine, config, metrics);
+  const { INFLUXDB_URL } = config;
+  const influx =
+    INFLUXDB_URL === undefined ? undefined : openInflux(influxOptions({ ...config, INFLUXDB_URL }));
+  // the rest goes on without it, so it says nothing about readiness
+  if (influx) use("influx", { ping: async () => {}, close: () => influx.close() });
+  const tasks = createTasks(engine, config, metrics, influx);
   started();
   await lead(engine, tasks);
 });

@@ -10,17 +10,25 @@ import {
   type Schedule,
   SETTLE_MS,
 } from "@sluice/etl";
+import type { Influx } from "@sluice/influx";
 import type { Metrics } from "@sluice/service-kit";
+import { OutageError } from "@sluice/shared-types";
 import { Cron } from "croner";
 import type { z } from "zod";
+import { createComparison } from "./compare-stores.ts";
 import type { Config } from "./config.ts";
 import type { Task } from "./lead.ts";
 
 const BUCKET_MS = 300_000;
 const MINUTE_MS = 60_000;
 
-/** Everything this service does, with when. */
-export function createTasks(engine: Engine, config: z.output<typeof Config>, metrics: Metrics): Task[] {
+/** Everything this service does, with when. Without `influx` the stores are not compared. */
+export function createTasks(
+  engine: Engine,
+  config: z.output<typeof Config>,
+  metrics: Metrics,
+  influx?: Pick<Influx, "query">,
+): Task[] {
   const windows = metrics.counter("etl_windows_total", "Windows of ETL jobs, by how they ended", [
     "job",
     "status",
@@ -35,7 +43,13 @@ export function createTasks(engine: Engine, config: z.output<typeof Config>, met
     const reaped = await reapRuns(db);
     if (reaped > 0) log.warn({ reaped }, "runs that nobody worked on any more were ended");
   });
-  if (!config.ETL_ENABLED) return [rollup, reap];
+  const always = [rollup, reap];
+  if (influx) {
+    const schedule = { cron: "10 3 * * *", zone: config.SLUICE_TIME_ZONE };
+    const compare = createComparison(influx, metrics);
+    always.push(createTask("reconcile", schedule, engine.now(), (leader) => unlessOut(leader, compare)));
+  }
+  if (!config.ETL_ENABLED) return always;
   const runJob = async (leader: Engine, job: Job) => {
     const result = await runLatest(await afterRollups(leader), job);
     windows.inc({ job: job.name, status: "failed" }, result.failed.length);
@@ -53,7 +67,17 @@ export function createTasks(engine: Engine, config: z.output<typeof Config>, met
       if (job.name === "daily") await cleanHours(leader, config.ETL_HOURLY_RETENTION_DAYS);
     }),
   );
-  return [rollup, reap, ...tasks];
+  return [...always, ...tasks];
+}
+
+/** InfluxDB may be out of reach: nothing else waits for it. */
+async function unlessOut(engine: Engine, run: Task["run"]): Promise<void> {
+  try {
+    await run(engine);
+  } catch (error) {
+    if (!(error instanceof OutageError) || error.dependency !== "influx") throw error;
+    engine.log.warn({ err: error }, "InfluxDB cannot be compared; tomorrow again");
+  }
 }
 
 async function cleanHours({ db, now, log }: Engine, retentionDays: number): Promise<void> {

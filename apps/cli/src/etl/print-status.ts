@@ -1,5 +1,15 @@
-import { type Db, findRollupProgress, getEtlFacts, listFailedWindows } from "@sluice/db";
+import {
+  type Db,
+  findReconciliation,
+  findRollupProgress,
+  getEtlFacts,
+  listFailedWindows,
+  type Reconciliation,
+} from "@sluice/db";
+import { createJobs } from "@sluice/etl";
 import { printJson, printLine } from "../output.ts";
+
+type Comparison = Reconciliation & { finishedMs: number };
 
 interface RunRow {
   job: string;
@@ -13,7 +23,8 @@ interface RunRow {
 export async function printStatus(db: Db, json: boolean): Promise<void> {
   const facts = await getEtlFacts(db);
   const progress = await findRollupProgress(db);
-  const due = [...(await listFailedWindows(db, "hourly")), ...(await listFailedWindows(db, "daily"))];
+  const compared = await findReconciliation(db);
+  const due = (await Promise.all(createJobs().map(({ name }) => listFailedWindows(db, name)))).flat();
   const runs = await db.query<RunRow>(
     `SELECT job_name AS job, status, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS started,
             round(duration_seconds::numeric, 3)::float8 AS seconds, error_message AS error
@@ -32,6 +43,7 @@ export async function printStatus(db: Db, json: boolean): Promise<void> {
       watermarks: facts.watermarks,
       row_counts: { hourly_rows: facts.hourlyRows, daily_rows: facts.dailyRows },
       rollups: { done: iso(progress.doneMs), mark: iso(progress.markMs), dirty: progress.dirty },
+      reconciliation: compared ? comparisonOf(compared) : null,
       failed_windows: due.map(({ fromMs, toMs, error }) => ({ from: iso(fromMs), to: iso(toMs), error })),
       runs,
     });
@@ -47,6 +59,14 @@ export async function printStatus(db: Db, json: boolean): Promise<void> {
   printLine(
     `rollups     up to ${iso(progress.doneMs) ?? "nothing yet"}, ${progress.dirty} marks to work off`,
   );
+  if (compared) {
+    const { from, to, finished, missing, differing, extra } = comparisonOf(compared);
+    const found =
+      missing + differing + extra === 0
+        ? "agreed"
+        : `${missing} missing, ${differing} differing, ${extra} extra in InfluxDB`;
+    printLine(`stores      ${found} from ${from} to ${to}, compared ${finished}`);
+  }
   for (const { fromMs, toMs, error } of due)
     printLine(`due again   ${iso(fromMs)} to ${iso(toMs)}: ${error}`);
   for (const { job, status, started, seconds, error } of runs) {
@@ -55,3 +75,10 @@ export async function printStatus(db: Db, json: boolean): Promise<void> {
     );
   }
 }
+
+const comparisonOf = ({ fromMs, toMs, finishedMs, ...counts }: Comparison) => ({
+  from: new Date(fromMs).toISOString(),
+  to: new Date(toMs).toISOString(),
+  finished: new Date(finishedMs).toISOString(),
+  ...counts,
+});

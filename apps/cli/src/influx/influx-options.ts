@@ -1,9 +1,8 @@
-import type { InfluxOptions, InfluxVersion } from "@sluice/influx";
+import { type InfluxOptions, influxOptions } from "@sluice/influx";
 import { createConfig, loadConfig } from "@sluice/service-kit";
 import type { Command } from "commander";
 import { environment } from "../environment.ts";
 import { connectFor } from "../installation.ts";
-import type { InfluxAccess } from "../state.ts";
 
 const Variables = createConfig(
   "INFLUXDB_URL",
@@ -17,36 +16,19 @@ const Variables = createConfig(
 
 /**
  * How to reach the InfluxDB that a command line means: the one of the environment's `INFLUXDB_URL`, else that of the
- * running installation. @throws ConfigError, CommandError where there is none
+ * running installation (`ours`). @throws ConfigError, CommandError where there is none
  */
 export function influxOptionsFor(command: Command): InfluxOptions & { ours: boolean } {
   const kept = environment.INFLUXDB_URL === undefined ? connectFor(command).influx : undefined;
-  return kept === undefined ? ofEnvironment() : ofInstallation(kept);
+  if (kept === undefined) return { ...influxOptions(loadConfig(Variables, environment)), ours: false };
+  const options = influxOptions({
+    INFLUXDB_URL: kept.url,
+    INFLUXDB_VERSION: kept.version,
+    INFLUXDB_BUCKET: kept.bucket,
+    INFLUXDB_ORG: kept.org,
+    INFLUXDB_TOKEN: kept.token,
+    INFLUXDB_USERNAME: kept.username,
+    INFLUXDB_PASSWORD: kept.password,
+  });
+  return { ...options, ours: true };
 }
-
-function ofEnvironment() {
-  const given = loadConfig(Variables, environment);
-  return {
-    ours: false,
-    url: given.INFLUXDB_URL,
-    version: Number(given.INFLUXDB_VERSION) as InfluxVersion,
-    bucket: given.INFLUXDB_BUCKET,
-    org: given.INFLUXDB_ORG,
-    ...present({
-      token: given.INFLUXDB_TOKEN,
-      username: given.INFLUXDB_USERNAME,
-      password: given.INFLUXDB_PASSWORD,
-    }),
-  };
-}
-
-function ofInstallation({ url, version, bucket, org, token, username, password }: InfluxAccess) {
-  const login = present({ token, username, password });
-  return { ours: true, url, version: Number(version) as InfluxVersion, bucket, org, ...login };
-}
-
-const present = (login: Record<"token" | "username" | "password", string | undefined>) => ({
-  ...(login.token !== undefined && { token: login.token }),
-  ...(login.username !== undefined && { username: login.username }),
-  ...(login.password !== undefined && { password: login.password }),
-});
