@@ -138,19 +138,29 @@ export async function cancelCommand(db: Queries, id: number): Promise<boolean> {
   return changed > 0;
 }
 
-/** Commands of these devices that wait and may still be sent, the most urgent first; of all devices where none is named. */
+/** Commands of these devices that wait and may still be sent, the most urgent first. */
 export function listPendingCommands(
   db: Queries,
-  devices: readonly string[] | undefined,
+  devices: readonly string[],
   limit: number,
-): Promise<(Command & { online: boolean })[]> {
+): Promise<Command[]> {
   return db.query(
-    `SELECT ${COLUMNS}, d.status = 'online' AS online FROM ${FROM}
-      WHERE c.status = 'pending' AND c.expires_at > now() AND d.removed_at IS NULL
-        AND ($1::text[] IS NULL OR d.device_code = ANY ($1))
+    `SELECT ${COLUMNS} FROM ${FROM}
+      WHERE c.status = 'pending' AND c.expires_at > now() AND d.device_code = ANY ($1)
       ORDER BY c.priority, c.id LIMIT $2`,
-    [devices ?? null, limit],
+    [devices, limit],
   );
+}
+
+/** Devices for which commands wait. */
+export async function listCommandedDevices(db: Queries, limit: number): Promise<string[]> {
+  const rows = await db.query<{ device: string }>(
+    `SELECT d.device_code AS device FROM iot.devices d
+      WHERE d.removed_at IS NULL AND d.id IN (SELECT c.device_id FROM iot.device_commands c
+                                               WHERE c.status = 'pending' AND c.expires_at > now()) LIMIT $1`,
+    [limit],
+  );
+  return rows.map(({ device }) => device);
 }
 
 /**

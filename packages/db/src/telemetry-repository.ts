@@ -65,16 +65,6 @@ export function aggregateReadings(
   );
 }
 
-/** What a device is to be set to. @throws NotFoundError */
-export async function getDeviceConfig(db: Queries, device: string): Promise<Record<string, unknown>> {
-  const [row] = await db.query<{ config: Record<string, unknown> }>(
-    "SELECT config FROM iot.devices WHERE device_code = $1 AND removed_at IS NULL",
-    [device],
-  );
-  if (!row) throw new NotFoundError(`no device '${device}'`);
-  return row.config;
-}
-
 /** A batch of plants. */
 export interface Batch {
   id: number;

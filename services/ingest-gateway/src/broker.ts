@@ -7,8 +7,9 @@ import { createAcl } from "./acl.ts";
 import { answersOf } from "./answers.ts";
 import type { Brake } from "./brake.ts";
 import { CLAIM_USER, type ClaimDesk } from "./claim-desk.ts";
+import { type ConfirmedPublish, createConfirmedPublish } from "./confirmed-publish.ts";
 import type { Credentials } from "./credentials.ts";
-import { createDeliveries } from "./deliveries.ts";
+import { createDeliveries, type Deliveries } from "./deliveries.ts";
 import { createDeviceAccess, NOT_AUTHORISED, refusal, willOf } from "./device-access.ts";
 import type { Door } from "./door.ts";
 import type { Ingest, Verdict } from "./ingest.ts";
@@ -44,6 +45,9 @@ export interface Broker extends Resource {
   handle(conn: Duplex, address: string, certificate?: readonly string[]): void;
   /** Sends to every connected device that has subscribed to `topic`. */
   publish(topic: string, payload: string, qos: 0 | 1): void;
+  /** Who listens for which device, and the way to one of them that tells whether it arrived. */
+  readonly deliveries: Deliveries;
+  readonly confirmed: ConfirmedPublish;
   /** Open connections, and those of them that are authenticated. */
   connections(): { open: number; authenticated: number };
 }
@@ -103,6 +107,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
   );
 
   const deliveries = createDeliveries(options.root, acl, sessions.all);
+  let confirmed: ConfirmedPublish | undefined;
 
   const turnAway = (
     session: Session,
@@ -235,6 +240,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     },
     authorizeForward: (client, packet) => {
       const session = byClient.get(client);
+      confirmed?.forward(packet);
       if (session?.claim !== undefined) return session.filters.has(packet.topic) ? packet : null;
       const devices = session?.credential?.devices ?? [];
       return packet.topic.startsWith("$") || acl.mayReceive(packet.topic, devices) ? packet : null;
@@ -346,6 +352,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
   deps.credentials.onChange(recheck);
 
   await aedes.listen();
+  confirmed = createConfirmedPublish(aedes);
   const clock = setInterval(deliveries.tellTime, TIME_EVERY_MS);
   // The end of an overlap is no change.
   const rechecking = setInterval(recheck, RECHECK_MS);
@@ -371,6 +378,8 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
       watch(session, client);
     },
     publish: deliveries.send,
+    deliveries,
+    confirmed,
     connections: () => ({ open: sessions.all.size, authenticated: byClientId.size }),
     ping: async () => {},
     close: async () => {

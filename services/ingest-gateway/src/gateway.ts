@@ -8,10 +8,13 @@ import { createArrivals } from "./arrival.ts";
 import { createBrake } from "./brake.ts";
 import { type Broker, maxPacketOf, openBroker } from "./broker.ts";
 import { openClaimDesk } from "./claim-desk.ts";
+import { openCommandDesk } from "./command-desk.ts";
+import { createCommandWays } from "./command-ways.ts";
 import type { Config } from "./config.ts";
 import type { Credentials } from "./credentials.ts";
 import { createDoor } from "./door.ts";
 import { createDuplicates } from "./duplicates.ts";
+import { followDevices } from "./follow-devices.ts";
 import { gateAppends } from "./gate-appends.ts";
 import { openHttp } from "./http.ts";
 import { createIdempotency } from "./idempotency.ts";
@@ -110,7 +113,23 @@ export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
         });
   const http = await serveHttp(config.SLUICE_HTTP_PORT);
   const https = await serveHttp(config.SLUICE_HTTPS_PORT, tlsFilesOf(config));
-  const subscriber = openExternal(deps, ingest);
+  const outside = followDevices(ingest);
+  const subscriber = openExternal(deps, outside);
+  const { deliveries, confirmed } = broker;
+  const commands = await openCommandDesk({
+    databaseUrl: config.DATABASE_URL,
+    bus,
+    ways: createCommandWays({
+      deliveries,
+      confirmed,
+      outside: subscriber && outside.through(subscriber),
+      root: config.SLUICE_TOPIC_ROOT,
+    }),
+    instance,
+    log,
+  });
+  deliveries.onListen(commands.look);
+  outside.onHeard(commands.look);
   tellStored(outcomes, config, broker, subscriber, log);
   countConnections(deps.metrics, broker);
   const ports = {
@@ -119,7 +138,7 @@ export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
     ...(https ? { https: https.port } : {}),
   };
   log.info({ ports, subscriber: config.MQTT_URL !== undefined }, "gateway is open");
-  const resources = [subscriber, http, https, listeners, broker, presence, outcomes].filter(
+  const resources = [subscriber, http, https, listeners, broker, commands, presence, outcomes].filter(
     (r) => r !== undefined,
   );
   return {
@@ -133,6 +152,7 @@ export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
       // A listener is closed only when its connections are: the broker ends them.
       await Promise.all([listeners.close(), broker.close()]);
       await claims.close();
+      await commands.close();
       await admission.close();
       await parts.settled();
       await presence.close();
@@ -214,7 +234,7 @@ function createParts(
 
 function openExternal(
   { config, keyValue, log, metrics }: GatewayDeps,
-  ingest: Ingest,
+  ingest: Pick<Ingest, "accept">,
 ): Subscriber | undefined {
   if (config.MQTT_URL === undefined) return undefined;
   return openSubscriber(

@@ -1,6 +1,6 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { Bus } from "@sluice/bus";
-import { OUTCOMES_GROUP, OutageError, Outcome, type Resource, streamKey } from "@sluice/shared-types";
+import { OUTCOMES_GROUP, Outcome, type Resource, streamKey } from "@sluice/shared-types";
+import { followStream } from "./follow-stream.ts";
 import type { Log } from "./log.ts";
 
 /** Hears from the workers what became of messages. */
@@ -13,23 +13,13 @@ export interface Outcomes extends Resource {
   onDevice(listener: (outcome: Outcome) => void): void;
 }
 
-const STREAM = streamKey("outcomes");
 const BUSY_MS = 20;
-const IDLE_MS = 500;
-const PAGE = 500;
+const IDLE_MS = 100;
 
 /** Follows the outcomes stream from now on. Every gateway reads all of it and keeps what is its own. */
 export async function openOutcomes(bus: Bus, instance: string, log: Log): Promise<Outcomes> {
   const waiters = new Map<string, (outcome: Outcome) => void>();
   let listener = (_outcome: Outcome) => {};
-  const stop = new AbortController();
-  let failing: Error | undefined;
-  await bus.ensureGroup(STREAM, OUTCOMES_GROUP);
-  const [last] = await bus.browse(STREAM, { from: "+", count: 1, reverse: true });
-  let lastId = last?.id;
-  // The group's only purpose is that what has been told can be trimmed: all gateways share one consumer.
-  const reader = await bus.reader({ stream: STREAM, group: OUTCOMES_GROUP, consumer: OUTCOMES_GROUP });
-
   const tell = (message: string) => {
     let outcome: Outcome;
     try {
@@ -40,39 +30,14 @@ export async function openOutcomes(bus: Bus, instance: string, log: Log): Promis
     if (outcome.notify === instance) return listener(outcome);
     if (outcome.notify.startsWith(`${instance}/`)) waiters.get(outcome.notify)?.(outcome);
   };
-  const step = async (): Promise<boolean> => {
-    const entries = await bus.browse(STREAM, { from: lastId ?? "-", count: PAGE });
-    const fresh = entries.filter((entry) => entry.id !== lastId);
-    for (const entry of fresh) for (const message of entry.messages) tell(message);
-    lastId = entries.at(-1)?.id ?? lastId;
-    if (fresh.length === 0) return false;
-    const read = await reader.read(PAGE, 0);
-    const done = read.map(({ id, messages }) => ({
-      id,
-      stored: messages.length,
-      duplicate: 0,
-      quarantined: 0,
-    }));
-    if (done.length > 0) await reader.ack(done);
-    return true;
-  };
-  const loop = async () => {
-    while (!stop.signal.aborted) {
-      let busy = false;
-      try {
-        busy = await step();
-        failing = undefined;
-      } catch (error) {
-        if (!(error instanceof OutageError)) throw error;
-        failing = error;
-      }
-      const waitMs = busy || waiters.size > 0 ? BUSY_MS : IDLE_MS / 5;
-      await delay(failing ? IDLE_MS : waitMs, undefined, { signal: stop.signal }).catch(() => {});
-    }
-  };
-  const running = loop();
-
+  const following = await followStream(bus, {
+    stream: streamKey("outcomes"),
+    group: OUTCOMES_GROUP,
+    onMessage: tell,
+    pauseMs: (found) => (found || waiters.size > 0 ? BUSY_MS : IDLE_MS),
+  });
   return {
+    ...following,
     instance,
     onDevice: (next) => {
       listener = next;
@@ -87,13 +52,5 @@ export async function openOutcomes(bus: Bus, instance: string, log: Log): Promis
         const timer = setTimeout(finish, timeoutMs);
         waiters.set(reference, finish);
       }),
-    ping: async () => {
-      if (failing) throw failing;
-    },
-    close: async () => {
-      stop.abort();
-      await running;
-      await reader.close();
-    },
   };
 }

@@ -15,6 +15,7 @@ import {
 } from "@sluice/db";
 import { keepPayload, payloadOf, type Telemetry } from "@sluice/shared-types";
 import type { BatchMessage, MessagePart, Plan, Refusal } from "./batch.ts";
+import { noteReports } from "./device-reports.ts";
 
 /** What became of a message: the letter its receipt has. */
 export type Outcome = "s" | "d" | "q";
@@ -63,7 +64,7 @@ export class ReceiptRace extends Error {
 
 /**
  * Writes everything that goes with the readings, in the same transaction and always in this order: presence,
- * flags, marks, quarantine, receipts, totals.
+ * reports, flags, marks, quarantine, receipts, totals.
  * @throws ReceiptRace
  */
 export async function account(
@@ -74,6 +75,7 @@ export async function account(
   watermarkUs: number,
 ): Promise<void> {
   await updatePresence(tx, presences(batch, plan, decision));
+  await noteReports(tx, batch.messages);
   await insertClockFlags(tx, clockFlags(plan, decision));
   await markDirty(tx, touched(plan, decision, watermarkUs));
   await insertQuarantine(tx, quarantined(batch, decision));
