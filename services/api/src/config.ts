@@ -35,6 +35,12 @@ export const Config = createConfig(
   "ETL_HOURLY_RETENTION_DAYS",
   "ETL_CONDITION_CALC_ENABLED",
   "MAX_FUTURE",
+  "DB_HOST",
+  "DB_PORT",
+  "DB_USER",
+  "DB_PASSWORD",
+  "DB_NAME",
+  "AGG_DB_NAME",
   "PROCESSING_INTERVAL_MINUTES",
   "PROCESSING_PARALLEL_NODES",
 ).partial({ INFLUXDB_URL: true });

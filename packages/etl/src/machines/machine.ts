@@ -12,13 +12,16 @@ import {
 import { assignRoles, type Roles } from "./roles.ts";
 import type { MachineStores } from "./stores.ts";
 
-/** A machine with a log, ready to be aggregated. */
-export interface LoggedMachine {
-  readonly machineId: string;
+/** A log with what its variables are for. */
+export interface MachineVariables {
   readonly log: MachineLog;
-  /** Every variable of its log. */
   readonly variables: readonly number[];
   readonly roles: Roles;
+}
+
+/** A machine with a log, ready to be aggregated. */
+export interface LoggedMachine extends MachineVariables {
+  readonly machineId: string;
   /** Its first and its last row: before and after nothing is known. */
   readonly span: TimeRange;
   /** Where its figures go; undefined for our own database. */
@@ -26,14 +29,20 @@ export interface LoggedMachine {
 }
 
 /** The log of a machine; undefined where it has neither a device nor a source database. */
-export async function findMachineLog(
+export async function findMachineVariables(
   db: Db,
-  { deviceId }: Machine,
+  { deviceId, sourceVariables, named }: Machine,
   stores: MachineStores,
-): Promise<MachineLog | undefined> {
-  if (deviceId !== null) return readLiveLog(db, deviceId);
-  const source = await stores.source();
-  return source && readDocumentLog(source);
+): Promise<MachineVariables | undefined> {
+  const source = deviceId === null ? await stores.source() : undefined;
+  const log = deviceId !== null ? readLiveLog(db, deviceId) : source && readDocumentLog(source);
+  if (!log) return undefined;
+  const all = await log.listVariables();
+  const own =
+    deviceId !== null || sourceVariables === null
+      ? all
+      : all.filter(({ id }) => sourceVariables.includes(id));
+  return { log, variables: own.map(({ id }) => id), roles: assignRoles(own, named) };
 }
 
 /** Every machine that has logged anything. */
@@ -41,14 +50,9 @@ export async function listLoggedMachines(db: Db, stores: MachineStores): Promise
   const target = await stores.target();
   const machines: LoggedMachine[] = [];
   for (const machine of await listMachines(db)) {
-    const log = await findMachineLog(db, machine, stores);
-    const { machineId, sourceVariables, named } = machine;
-    const all = (await log?.listVariables()) ?? [];
-    const own = sourceVariables === null ? all : all.filter(({ id }) => sourceVariables.includes(id));
-    const variables = own.map(({ id }) => id);
-    const span = await log?.findSpan(variables);
-    if (log && span)
-      machines.push({ machineId, log, variables, roles: assignRoles(own, named), span, target });
+    const found = await findMachineVariables(db, machine, stores);
+    const span = await found?.log.findSpan(found.variables);
+    if (found && span) machines.push({ machineId: machine.machineId, ...found, span, target });
   }
   return machines;
 }

@@ -13,6 +13,7 @@ import { addInfluxRoutes } from "./influxdb.ts";
 import { addIngestRoutes } from "./ingest.ts";
 import { addJobRoutes } from "./jobs.ts";
 import { addLiveRoutes } from "./live.ts";
+import { addMachineRoutes } from "./machines.ts";
 import { addMeasurementRoutes } from "./measurement.ts";
 import { addPublicRoutes } from "./public.ts";
 import { addRegistryRoutes } from "./registry.ts";
@@ -43,6 +44,7 @@ export function addRoutes(app: App, deps: Deps, auth: AuthDeps, forward: Forward
   addRetentionRoutes(app, deps);
   addLiveRoutes(app, deps);
   addIngestRoutes(app, deps, auth, forward, publish);
+  addMachineRoutes(app, deps);
   addMeasurementRoutes(app, deps, publish);
   addConnectivityRoutes(app, deps, publish);
   addEtlRoutes(app, deps);
