@@ -1,7 +1,7 @@
 // Readings in PostgreSQL in; rollups and BI tables out. Any number of instances: one of them leads.
 import { randomUUID } from "node:crypto";
 import { openDb } from "@sluice/db";
-import { createEngine } from "@sluice/etl";
+import { createEngine, createMachineStores } from "@sluice/etl";
 import { influxOptions, openInflux } from "@sluice/influx";
 import { runService } from "@sluice/service-kit";
 import { Config } from "./config.ts";
@@ -16,7 +16,9 @@ await runService("etl-scheduler", Config, async ({ config, log, metrics, signal,
     INFLUXDB_URL === undefined ? undefined : openInflux(influxOptions({ ...config, INFLUXDB_URL }));
   // the rest goes on without it, so it says nothing about readiness
   if (influx) use("influx", { ping: async () => {}, close: () => influx.close() });
-  const tasks = createTasks(engine, config, metrics, influx);
+  const stores = createMachineStores(config);
+  use("machines", { ping: async () => {}, close: stores.close });
+  const tasks = createTasks(engine, config, metrics, influx, stores);
   started();
   await lead(engine, tasks);
 });

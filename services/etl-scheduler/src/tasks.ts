@@ -6,6 +6,8 @@ import {
   createJobs,
   type Engine,
   type Job,
+  type JobResult,
+  type MachineStores,
   runLatest,
   type Schedule,
   SETTLE_MS,
@@ -15,6 +17,7 @@ import type { Metrics } from "@sluice/service-kit";
 import { OutageError } from "@sluice/shared-types";
 import { Cron } from "croner";
 import type { z } from "zod";
+import { aggregateMachines } from "./aggregate-machines.ts";
 import { createComparison } from "./compare-stores.ts";
 import type { Config } from "./config.ts";
 import type { Task } from "./lead.ts";
@@ -22,12 +25,13 @@ import type { Task } from "./lead.ts";
 const BUCKET_MS = 300_000;
 const MINUTE_MS = 60_000;
 
-/** Everything this service does, with when. Without `influx` the stores are not compared. */
+/** Everything this service does, with when. Without `influx` the stores are not compared, without `stores` no machines aggregated. */
 export function createTasks(
   engine: Engine,
   config: z.output<typeof Config>,
   metrics: Metrics,
   influx?: Pick<Influx, "query">,
+  stores?: MachineStores,
 ): Task[] {
   const windows = metrics.counter("etl_windows_total", "Windows of ETL jobs, by how they ended", [
     "job",
@@ -50,10 +54,12 @@ export function createTasks(
     always.push(createTask("reconcile", schedule, engine.now(), (leader) => unlessOut(leader, compare)));
   }
   if (!config.ETL_ENABLED) return always;
+  const count = ({ job, windows: done, failed, busy }: JobResult) => {
+    windows.inc({ job, status: "failed" }, failed.length);
+    windows.inc({ job, status: "completed" }, done - failed.length - busy);
+  };
   const runJob = async (leader: Engine, job: Job) => {
-    const result = await runLatest(await afterRollups(leader), job);
-    windows.inc({ job: job.name, status: "failed" }, result.failed.length);
-    windows.inc({ job: job.name, status: "completed" }, result.windows - result.failed.length - result.busy);
+    count(await runLatest(await afterRollups(leader), job));
   };
   const jobs = createJobs({
     hourlyIntervalMs: config.ETL_HOURLY_INTERVAL_MINUTES * MINUTE_MS,
@@ -67,6 +73,14 @@ export function createTasks(
       if (job.name === "daily") await cleanHours(leader, config.ETL_HOURLY_RETENTION_DAYS);
     }),
   );
+  if (stores) {
+    const schedule = { everyMs: 30 * MINUTE_MS };
+    tasks.push(
+      createTask("machines", schedule, engine.now(), async (leader) => {
+        for (const result of await aggregateMachines(leader, stores)) count(result);
+      }),
+    );
+  }
   return [...always, ...tasks];
 }
 
