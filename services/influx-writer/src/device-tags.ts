@@ -11,7 +11,7 @@ interface Log {
 /** What the registry in PostgreSQL says of devices, remembered. */
 export interface DeviceDirectory extends Resource {
   /**
-   * The tags of each device. Asks PostgreSQL for devices not known yet, waiting 500 ms for it at most, and once in
+   * The tags of each device. Asks PostgreSQL for devices not known yet, waiting 2 s for it at most, and once in
    * 10 s at most while it does not answer: a device that nobody knows of has the tags it will have once it has
    * registered itself, so that its series stay the same. Never rejects.
    */
@@ -20,7 +20,7 @@ export interface DeviceDirectory extends Resource {
 
 /** `iot.devices` gives a device that registers itself this type. */
 const UNKNOWN: DeviceTags = { device_type: "esp32" };
-const WAIT_MS = 500;
+const WAIT_MS = 2_000;
 const CLOSE_WAIT_MS = 2_000;
 const pause = (ms: number) => delay(ms, false, { ref: false });
 const PAUSE_MS = 10_000;

@@ -10,6 +10,7 @@ import { influxOptions } from "./influx-options.ts";
 import { openParkedSource } from "./parked-source.ts";
 import { createReject } from "./rejection.ts";
 import { createSeriesBudget } from "./series-budget.ts";
+import { createTagHistory } from "./tag-history.ts";
 import { createWriteBatch } from "./write-batch.ts";
 import { createWriteMetrics } from "./write-metrics.ts";
 
@@ -22,6 +23,7 @@ await runService("influx-writer", Config, async ({ config, log, metrics, signal,
     points: createPointWriter(influx, config.INFLUXDB_BATCH_SIZE),
     batchSize: config.INFLUXDB_BATCH_SIZE,
     directory,
+    tagHistory: createTagHistory(),
     budget: createSeriesBudget(config.SLUICE_SENSOR_BUDGET),
     firstValues: createFirstValues(5_000),
     reject: createReject(bus),

@@ -12,6 +12,7 @@ import type { DeviceDirectory } from "./device-tags.ts";
 import type { FirstValues } from "./first-values.ts";
 import { type Refusal, toRejected } from "./rejection.ts";
 import type { SeriesBudget } from "./series-budget.ts";
+import type { TagHistory } from "./tag-history.ts";
 
 /** What writing a batch needs. */
 export interface WriteBatchDependencies {
@@ -19,6 +20,7 @@ export interface WriteBatchDependencies {
   /** Points that are gathered before they are written. */
   batchSize: number;
   directory: DeviceDirectory;
+  tagHistory: TagHistory;
   budget: SeriesBudget;
   firstValues: FirstValues;
   /** Resolves once they are durable. */
@@ -167,8 +169,9 @@ async function preparePoints(
   const known = await dependencies.directory.find(devices);
   for (const [i, message] of messages.entries()) {
     const item = items[i];
-    const tags = message && known.get(message.device);
-    if (!item || !tags) continue;
+    const present = message && known.get(message.device);
+    if (!item || !present) continue;
+    const tags = dependencies.tagHistory.tagsAt(message.device, message.samples[0]?.timeUs ?? 0, present);
     for (const point of toPoints(message, tags)) {
       item.points++;
       const admitted = admit(item, message, point, dependencies);

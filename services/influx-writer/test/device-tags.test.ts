@@ -45,7 +45,7 @@ test("a device nobody knows has the type it will have once it has registered its
   expect(found.get("x")).toEqual({ device_type: "esp32" });
 });
 
-test("a PostgreSQL that hangs costs half a second once, not with every batch", async () => {
+test("a PostgreSQL that hangs costs two seconds once, not with every batch", async () => {
   const proxy = await startProxy(postgres.port);
   opened.push(proxy);
   const url = new URL(postgres.url);
@@ -56,7 +56,7 @@ test("a PostgreSQL that hangs costs half a second once, not with every batch", a
   proxy.pause();
   const startMs = performance.now();
   for (let i = 0; i < 20; i++) await directory.find(["known", `new${i}`]);
-  expect(performance.now() - startMs).toBeLessThan(1000);
+  expect(performance.now() - startMs).toBeLessThan(10_000);
   expect((await directory.find(["known"])).get("known")).toEqual({ device_type: "hydroponics" });
   proxy.resume();
 });

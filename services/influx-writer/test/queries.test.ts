@@ -5,6 +5,7 @@ import { useInflux } from "@sluice/testkit";
 import { openDeviceDirectory } from "../src/device-tags.ts";
 import { createFirstValues } from "../src/first-values.ts";
 import { createSeriesBudget } from "../src/series-budget.ts";
+import { createTagHistory } from "../src/tag-history.ts";
 import { createWriteBatch } from "../src/write-batch.ts";
 import { message } from "./run-writer.ts";
 
@@ -51,6 +52,7 @@ beforeAll(async () => {
     directory,
     budget: createSeriesBudget(256),
     firstValues: createFirstValues(1000),
+    tagHistory: createTagHistory(),
     reject: async (rejected) => {
       throw new Error(`nothing is to be refused on ${streamKey("rejected")}: ${JSON.stringify(rejected)}`);
     },
