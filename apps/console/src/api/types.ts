@@ -16,16 +16,26 @@ export interface Consumer {
   idleMs: number;
 }
 
-export interface GroupFlow {
+export interface GroupLag {
   group: string;
-  service: string;
-  state: UpState;
   unread: number;
   pending: number;
   pendingEntries: number;
   parked: number;
   oldestPendingMs: number | null;
   consumers: Consumer[];
+}
+
+export interface StreamLag {
+  stream: string;
+  entries: number;
+  accepted: number;
+  groups: GroupLag[];
+}
+
+export interface GroupFlow extends GroupLag {
+  service: string;
+  state: UpState;
   stored: number;
   duplicate: number;
   quarantined: number;
@@ -239,4 +249,53 @@ export interface ApiKey {
   expiresAt: string | null;
   revokedAt: string | null;
   lastUsedAt: string | null;
+}
+
+export interface PendingEntry {
+  id: string;
+  consumer: string;
+  messages: number;
+  ageMs: number;
+  idleMs: number;
+  attempts: number;
+}
+
+/** What a replay did, or would do. */
+export interface Replay {
+  replayed: number[];
+  skipped: { id: number; reason: string; why: string }[];
+  dryRun: boolean;
+}
+
+export interface JobState {
+  name: string;
+  type: string;
+  schedule: { everyMs: number } | { cron: string; zone: string } | undefined;
+  watermark: string | null;
+  holes: { from: string; to: string; error: string }[];
+  lastRun: JobRun | null;
+}
+
+export interface JobSchedule {
+  enabled: boolean;
+  running: boolean;
+  rollups: { rolledUpTo: string | null; dirty: number };
+  jobs: JobState[];
+}
+
+/** What a backfill would change, and the token that stands for exactly that. */
+export interface BackfillPlan {
+  token: string;
+  count: number;
+  changes: RowChange[];
+  ranges: { job: string; from: string | null; to: string | null }[];
+}
+
+export interface RetentionPolicy {
+  table: string;
+  sensorType: string;
+  days: number;
+  active: boolean;
+  lastPurge: string | null;
+  rowsPurged: number;
 }

@@ -33,7 +33,7 @@ export function useSession(): { session: Session | null | undefined; error: Erro
   return { session: data, error };
 }
 
-/** Logging in and out. */
+/** Logging in and out; `forget` is for a session that has ended otherwise. */
 export function useLogin() {
   const client = useQueryClient();
   const login = useCallback(
@@ -44,13 +44,16 @@ export function useLogin() {
     },
     [client],
   );
-  const logout = useCallback(async () => {
-    await request("DELETE", "/api/v1/session");
+  const forget = useCallback(() => {
     localStorage.removeItem(HINT);
     client.clear();
     client.setQueryData(KEY, null);
   }, [client]);
-  return { login, logout };
+  const logout = useCallback(async () => {
+    await request("DELETE", "/api/v1/session");
+    forget();
+  }, [forget]);
+  return { login, logout, forget };
 }
 
 /** Whether the person may do what needs `scope`. */

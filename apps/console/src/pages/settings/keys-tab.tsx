@@ -1,0 +1,170 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { type FormEvent, useState } from "react";
+import { ApiError, get, request } from "../../api/request.ts";
+import type { ApiKey } from "../../api/types.ts";
+import { ago, instant } from "../../format.ts";
+import { Confirm, Dialog, useAction } from "../../parts/dialog.tsx";
+import { Copyable, Field } from "../../parts/field.tsx";
+import { Plus } from "../../parts/icons.ts";
+import { Empty, Notice, Problem, Skeleton, Tag } from "../../parts/notice.tsx";
+import { Panel, Table } from "../../parts/page.tsx";
+
+const COLUMNS = [
+  "Name",
+  "Begins with",
+  "May",
+  "Devices",
+  "Last used",
+  "Until",
+  { name: "Actions", hidden: true },
+];
+
+/** Keys of programs; devices have keys of their own. */
+export function KeysTab() {
+  const [adding, setAdding] = useState(false);
+  const [revoking, setRevoking] = useState<ApiKey>();
+  const client = useQueryClient();
+  const { data, error } = useQuery({
+    queryKey: ["keys"],
+    queryFn: ({ signal }) => get<{ keys: ApiKey[] }>("/api/v1/keys", signal),
+  });
+  return (
+    <Panel
+      title="Keys of programs"
+      actions={
+        <button type="button" className="primary" onClick={() => setAdding(true)}>
+          <Plus size={16} aria-hidden />
+          Make a key
+        </button>
+      }
+    >
+      {error && <Problem error={error} />}
+      {data === undefined && !error && <Skeleton />}
+      {data?.keys.length === 0 && (
+        <Empty title="No keys yet">
+          A key lets a program such as Grafana or a script use the API. Give it as little as it needs: read is
+          enough for charts.
+        </Empty>
+      )}
+      {data && data.keys.length > 0 && (
+        <Table label="Keys" columns={COLUMNS}>
+          {data.keys.map((key) => (
+            <tr key={key.id}>
+              <td>
+                <strong>{key.name}</strong>
+              </td>
+              <td className="mono">{key.prefix}…</td>
+              <td>{key.scopes.join(", ")}</td>
+              <td>{key.devices === null ? "all" : key.devices.join(", ")}</td>
+              <td className="nowrap">{ago(key.lastUsedAt)}</td>
+              <td className="nowrap">
+                {key.revokedAt !== null ? (
+                  <Tag tone="plain">revoked</Tag>
+                ) : key.expiresAt === null ? (
+                  "no end"
+                ) : (
+                  instant(key.expiresAt)
+                )}
+              </td>
+              <td className="num">
+                {key.revokedAt === null && (
+                  <button type="button" className="small danger" onClick={() => setRevoking(key)}>
+                    Revoke<span className="hidden"> {key.name}</span>
+                  </button>
+                )}
+              </td>
+            </tr>
+          ))}
+        </Table>
+      )}
+      {adding && <AddKey onClose={() => setAdding(false)} />}
+      {revoking && (
+        <Confirm
+          title={`Revoke ${revoking.name}`}
+          action="Revoke"
+          onClose={() => setRevoking(undefined)}
+          onConfirm={async () => {
+            await request("DELETE", `/api/v1/keys/${revoking.id}`);
+            await client.invalidateQueries({ queryKey: ["keys"] });
+          }}
+        >
+          <p>
+            Whatever uses this key stops working within three seconds. It cannot be taken back; make another
+            key instead.
+          </p>
+        </Confirm>
+      )}
+    </Panel>
+  );
+}
+
+function AddKey({ onClose }: { onClose: () => void }) {
+  const [made, setMade] = useState<string>();
+  const client = useQueryClient();
+  const { busy, error, run } = useAction(async (form: FormData) => {
+    const devices = String(form.get("devices"))
+      .split(/[\s,]+/)
+      .filter((id) => id !== "");
+    const until = String(form.get("expiresAt"));
+    const { key } = await request<{ key: string }>("POST", "/api/v1/keys", {
+      name: String(form.get("name")),
+      scopes: [String(form.get("scope"))],
+      ...(devices.length === 0 ? {} : { devices }),
+      ...(until === "" ? {} : { expiresAt: new Date(until).toISOString() }),
+    });
+    await client.invalidateQueries({ queryKey: ["keys"] });
+    setMade(key);
+  });
+  const wrong = error instanceof ApiError ? error.fields : {};
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    void run(new FormData(event.currentTarget));
+  };
+  return (
+    <Dialog title="Make a key" onClose={onClose}>
+      {made === undefined ? (
+        <form className="stack" onSubmit={submit}>
+          <Field label="What it is for" error={wrong.name}>
+            {(ids) => <input {...ids} name="name" required maxLength={100} placeholder="grafana" />}
+          </Field>
+          <Field label="It may">
+            {(ids) => (
+              <select {...ids} name="scope" defaultValue="read">
+                <option value="read">read</option>
+                <option value="write">read and write</option>
+                <option value="admin">do everything</option>
+              </select>
+            )}
+          </Field>
+          <Field label="Only these devices (optional)" hint="ids, with commas between" error={wrong.devices}>
+            {(ids) => <input {...ids} name="devices" placeholder="all" />}
+          </Field>
+          <Field label="Until (optional)">
+            {(ids) => <input {...ids} name="expiresAt" type="datetime-local" />}
+          </Field>
+          {error !== undefined && <Problem error={error} />}
+          <footer className="row end">
+            <button type="button" onClick={onClose}>
+              Cancel
+            </button>
+            <button type="submit" className="primary" disabled={busy}>
+              Make it
+            </button>
+          </footer>
+        </form>
+      ) : (
+        <div className="stack">
+          <Notice tone="warn" title="Shown this once">
+            Only a hash is kept.
+          </Notice>
+          <Copyable label="key" text={made} />
+          <footer className="row end">
+            <button type="button" className="primary" onClick={onClose}>
+              Done
+            </button>
+          </footer>
+        </div>
+      )}
+    </Dialog>
+  );
+}

@@ -1,0 +1,53 @@
+import type { FormEvent } from "react";
+import { ApiError, request } from "../../api/request.ts";
+import { useLogin } from "../../api/use-session.ts";
+import { useAction } from "../../parts/dialog.tsx";
+import { Field } from "../../parts/field.tsx";
+import { Problem } from "../../parts/notice.tsx";
+import { Panel } from "../../parts/page.tsx";
+
+/** Changes one's own password; every session ends with it. */
+export function PasswordTab() {
+  const { forget } = useLogin();
+  const { busy, error, run } = useAction(async (form: FormData) => {
+    await request("PUT", "/api/v1/session/password", Object.fromEntries(form));
+  }, forget);
+  const wrong = error instanceof ApiError ? error.fields : {};
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    void run(new FormData(event.currentTarget));
+  };
+  return (
+    <Panel title="My password">
+      <form className="stack narrow" onSubmit={submit}>
+        <Field label="Present password">
+          {(ids) => (
+            <input {...ids} name="current" type="password" required autoComplete="current-password" />
+          )}
+        </Field>
+        <Field
+          label="New password"
+          hint="At least 12 characters. You log in again with it."
+          error={wrong.password}
+        >
+          {(ids) => (
+            <input
+              {...ids}
+              name="password"
+              type="password"
+              required
+              minLength={12}
+              autoComplete="new-password"
+            />
+          )}
+        </Field>
+        {error !== undefined && <Problem error={error} />}
+        <div className="row">
+          <button type="submit" className="primary" disabled={busy}>
+            Change it
+          </button>
+        </div>
+      </form>
+    </Panel>
+  );
+}
