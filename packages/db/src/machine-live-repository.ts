@@ -3,6 +3,7 @@ import {
   daysOf,
   type LogVariable,
   type MachineLog,
+  packedOf,
   samplesOf,
   sessionsOf,
   spanOf,
@@ -50,14 +51,13 @@ const SPAN = `SELECT floor(extract(epoch FROM min(first)) * 1000)::bigint AS fir
   FROM unnest($1::int[]) AS v (id) CROSS JOIN LATERAL (
     SELECT min(time) AS first, max(time) AS last FROM measurement WHERE sensor_id = v.id
     UNION ALL SELECT min(time), max(time) FROM measurement_text WHERE sensor_id = v.id) s`;
-const SAMPLES = `SELECT v.id, ${MS} AS "atMs", m.value + s.calibration_offset AS value
-  FROM unnest($1::int[]) AS v (id) JOIN iot.sensors s ON s.id = v.id CROSS JOIN LATERAL (
-    (SELECT time, value FROM measurement WHERE sensor_id = v.id AND time < ${FROM} ORDER BY time DESC LIMIT 1)
-    UNION ALL
-    (SELECT time, value FROM measurement WHERE sensor_id = v.id AND time >= ${FROM} AND time < ${TO})
-    UNION ALL
-    (SELECT time, value FROM measurement WHERE sensor_id = v.id AND time >= ${TO} ORDER BY time LIMIT 1)) m
-  ORDER BY v.id, m.time`;
+const VALUES = `SELECT ${MS} AS at, m.value + s.calibration_offset AS value
+  FROM measurement m JOIN iot.sensors s ON s.id = m.sensor_id WHERE m.sensor_id = v.id AND`;
+const SAMPLES = packedOf({
+  before: `${VALUES} time < ${FROM} ORDER BY time DESC LIMIT 1`,
+  inside: `${VALUES} time >= ${FROM} AND time < ${TO} ORDER BY time`,
+  after: `${VALUES} time >= ${TO} ORDER BY time LIMIT 1`,
+});
 const SECONDS = `SELECT floor(extract(epoch FROM time))::bigint AS second, value IS NOT NULL AS alive
     FROM measurement WHERE ${OF_THESE}
   UNION ALL

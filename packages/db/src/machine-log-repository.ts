@@ -43,7 +43,7 @@ export function readDocumentLog(db: Queries): MachineLog {
     listVariables: () => db.query<LogVariable>("SELECT id::int AS id, name FROM variable ORDER BY id"),
     findSpan: async (ids) => spanOf(await db.query(SPAN, [ids])),
     listSamples: async (ids, { fromMs, toMs }) =>
-      samplesOf(await db.query<SampleRow>(SAMPLES, [ids, fromMs, toMs])),
+      samplesOf(await db.query<PackedSamples>(SAMPLES, [ids, fromMs, toMs])),
     listTexts: async (id, { fromMs, toMs }) =>
       textsOf(
         await db.query<LogText>(
@@ -66,13 +66,14 @@ const OF_THESE = "id_var = ANY ($1::int[]) AND date >= $2 AND date < $3";
 const SPAN = `SELECT min(first) AS first, max(last) AS last FROM unnest($1::int[]) AS v (id) CROSS JOIN LATERAL (
   SELECT min(date) AS first, max(date) AS last FROM variable_log_float WHERE id_var = v.id
   UNION ALL SELECT min(date), max(date) FROM variable_log_string WHERE id_var = v.id) s`;
-const SAMPLES = `SELECT v.id, s.date AS "atMs", s.value FROM unnest($1::int[]) AS v (id) CROSS JOIN LATERAL (
-  (SELECT date, value FROM variable_log_float WHERE id_var = v.id AND date < $2 ORDER BY date DESC LIMIT 1)
-  UNION ALL
-  (SELECT date, value FROM variable_log_float WHERE id_var = v.id AND date >= $2 AND date < $3)
-  UNION ALL
-  (SELECT date, value FROM variable_log_float WHERE id_var = v.id AND date >= $3 ORDER BY date LIMIT 1)) s
-  ORDER BY v.id, s.date`;
+const SAMPLES = packedOf({
+  before:
+    "SELECT date AS at, value FROM variable_log_float WHERE id_var = v.id AND date < $2 ORDER BY date DESC LIMIT 1",
+  inside:
+    "SELECT date AS at, value FROM variable_log_float WHERE id_var = v.id AND date >= $2 AND date < $3 ORDER BY date",
+  after:
+    "SELECT date AS at, value FROM variable_log_float WHERE id_var = v.id AND date >= $3 ORDER BY date LIMIT 1",
+});
 const SECONDS = `SELECT date / 1000 AS second, value IS NOT NULL AND value <> 'NaN' AS alive
     FROM variable_log_float WHERE ${OF_THESE}
   UNION ALL
@@ -80,10 +81,12 @@ const SECONDS = `SELECT date / 1000 AS second, value IS NOT NULL AND value <> 'N
 const COUNTED = `SELECT date / 86400000 AS day FROM variable_log_float WHERE ${OF_THESE}
   UNION ALL SELECT date / 86400000 FROM variable_log_string WHERE ${OF_THESE}`;
 
-interface SampleRow {
+/** Samples of a variable, 16 bytes each: milliseconds as `int8`, value as `float8`. */
+export interface PackedSamples {
   id: number;
-  atMs: number;
-  value: number | null;
+  before: Buffer | null;
+  inside: Buffer | null;
+  after: Buffer | null;
 }
 interface DayRow {
   day: number;
@@ -114,18 +117,36 @@ export function spanOf([row]: { first?: number | null; last?: number | null }[])
   return { fromMs: row.first, toMs: row.last };
 }
 
-/** See {@link MachineLog.listSamples}; of rows ordered by variable and time. */
-export function samplesOf(rows: readonly SampleRow[]): Map<number, LogSample[]> {
+/**
+ * {@link PackedSamples} of the variables `$1`, from queries for (at, value) of one, `v.id`. Packed by the server they come
+ * four times as fast as in rows.
+ */
+export function packedOf(parts: Readonly<Record<"before" | "inside" | "after", string>>): string {
+  const columns = Object.entries(parts).map(
+    ([name, rows]) =>
+      `(SELECT string_agg(int8send(at) || float8send(coalesce(value, 'NaN')), ''::bytea) FROM (${rows}) r) AS ${name}`,
+  );
+  return `SELECT v.id, ${columns.join(", ")} FROM unnest($1::int[]) AS v (id)`;
+}
+
+const SAMPLE_BYTES = 16;
+const TWO_32 = 4_294_967_296;
+
+/** See {@link MachineLog.listSamples}. */
+export function samplesOf(rows: readonly PackedSamples[]): Map<number, LogSample[]> {
   const samples = new Map<number, LogSample[]>();
-  let id: number | undefined;
-  let list: LogSample[] = [];
-  for (const row of rows) {
-    if (row.id !== id) {
-      id = row.id;
-      list = [];
-      samples.set(id, list);
+  for (const { id, before, inside, after } of rows) {
+    const list: LogSample[] = [];
+    for (const data of [before, inside, after]) {
+      for (let at = 0; data !== null && at < data.length; at += SAMPLE_BYTES) {
+        const value = data.readDoubleBE(at + 8);
+        list.push({
+          atMs: data.readInt32BE(at) * TWO_32 + data.readUInt32BE(at + 4),
+          value: Number.isFinite(value) ? value : null,
+        });
+      }
     }
-    list.push({ atMs: row.atMs, value: Number.isFinite(row.value) ? row.value : null });
+    samples.set(id, list);
   }
   return samples;
 }
