@@ -172,6 +172,7 @@ export const disks: readonly Fault[] = [
     id: "F40",
     title: "postgres: disk full",
     rig: "disks",
+    names: "postgres-writes",
     says: /No space left|53100|postgres/i,
     inject: fill("postgres"),
     whyNot: whyNoDisks,

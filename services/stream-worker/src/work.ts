@@ -11,6 +11,7 @@ import { parkLagging } from "./park-lagging.ts";
 import { openReceipts } from "./receipts.ts";
 import { createStore } from "./store-batch.ts";
 import { createRejectedStore } from "./store-rejected.ts";
+import { watchStoring } from "./watch-storing.ts";
 import { createWorkerMetrics } from "./worker-metrics.ts";
 
 const WAIT_MS = 1_000;
@@ -35,6 +36,7 @@ export async function work(context: WorkContext, started: () => void): Promise<v
     autoRegister: config.SLUICE_AUTO_REGISTER,
     sensorBudget: config.SLUICE_SENSOR_BUDGET,
   });
+  const storing = context.use("postgres-writes", watchStoring());
   const metrics = createWorkerMetrics(context.metrics, context.log);
   const running: Promise<void>[] = [];
   for (let partition = 0; partition < config.SLUICE_PARTITIONS; partition++) {
@@ -59,6 +61,7 @@ export async function work(context: WorkContext, started: () => void): Promise<v
       consume(receipts.watch(await openReader(context, stream)), {
         ...common,
         ...store,
+        handle: storing.watch(store.handle),
         maxMessages: config.SLUICE_BATCH_MESSAGES,
         inFlight: IN_FLIGHT,
         onBatch: metrics.took,

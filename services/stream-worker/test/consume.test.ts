@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type Db, openDb } from "@sluice/db";
-import { GROUPS, keepPayload, type Rejected } from "@sluice/shared-types";
+import { GROUPS, keepPayload, OutageError, type Rejected } from "@sluice/shared-types";
 import { usePrivatePostgres, useRedis, waitFor } from "@sluice/testkit";
-import { message, openStore, REJECTED, runLoops, TELEMETRY } from "./open-worker.ts";
+import { watchStoring } from "../src/watch-storing.ts";
+import { entry, message, openStore, REJECTED, runLoops, TELEMETRY } from "./open-worker.ts";
 
 const postgres = usePrivatePostgres();
 const redis = useRedis();
@@ -106,4 +107,29 @@ test("refusals arrive in quarantine with their bytes, once, whatever they say", 
   await waitFor(async () => (await worker.bus.ledger(REJECTED))[0]?.quarantined === 2);
   await loops.close();
   await worker.close();
+});
+
+test("is not ready while PostgreSQL answers and cannot write", async () => {
+  const storing = watchStoring();
+  const isReady = () =>
+    storing.ping().then(
+      () => true,
+      () => false,
+    );
+  const setDefault = (sql: string) =>
+    db.execute(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I ${sql}', current_database()); END $$`);
+  await setDefault("SET default_transaction_read_only = on");
+  const worker = await openStore(postgres.url, redis.url);
+  const handle = storing.watch(worker.store.handle);
+  await waitFor(async () => {
+    await expect(handle([entry(many("full", 1))])).rejects.toThrow(OutageError);
+    return !(await isReady());
+  });
+  await worker.db.ping();
+  await setDefault("RESET default_transaction_read_only");
+  await worker.close();
+  const later = await openStore(postgres.url, redis.url);
+  await storing.watch(later.store.handle)([entry(many("full", 1))]);
+  expect(await isReady()).toBe(true);
+  await later.close();
 });
