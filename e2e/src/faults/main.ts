@@ -5,13 +5,15 @@ import { faults, selectFaults, UNSETTLED } from "./catalogue.ts";
 import type { Fault } from "./fault.ts";
 import type { FaultRun } from "./run-fault.ts";
 import { hasFailed, runFaults } from "./run-faults.ts";
+import { createSoak } from "./soak.ts";
 import { formatTable } from "./table.ts";
 
-const USAGE = `Usage: npm run faults -- [--quick] [--only ID[,ID]] [--seed N] [--runs N] [--json] [--list]
+const USAGE = `Usage: npm run faults -- [--quick] [--only ID[,ID]] [--soak] [--seed N] [--runs N] [--json] [--list]
 
   --quick      the short subset, with a smaller load
   --settled    only those that have held in five runs or more, and have no open question
   --only ID    only these faults
+  --soak       instead of them: load and random kills for half an hour, or --seconds N, at --rate N (default 250)
   --seed N     first seed (default 1); a run repeats with its seed
   --runs N     runs of each fault, with seeds N, N+1, ... (default 1)
   --small      the load of --quick
@@ -29,6 +31,9 @@ const { values } = parseArgs({
     small: { type: "boolean", default: false },
     settled: { type: "boolean", default: false },
     only: { type: "string" },
+    soak: { type: "boolean", default: false },
+    seconds: { type: "string", default: "1800" },
+    rate: { type: "string", default: "250" },
     seed: { type: "string", default: "1" },
     runs: { type: "string", default: "1" },
     json: { type: "boolean", default: false },
@@ -40,6 +45,7 @@ const { values } = parseArgs({
 const say = (text: string) => void process.stderr.write(`${text}\n`);
 
 function choose(): readonly Fault[] {
+  if (values.soak) return [createSoak(Number(values.seconds), Number(values.rate))];
   if (values.only === undefined) {
     const chosen = faults.filter((fault) => !values.quick || fault.quick);
     if (!values.settled) return chosen;

@@ -239,9 +239,10 @@ function readServices({ installation }: Rig): { name: string; pid: number; opsPo
 }
 
 /** Every service, and how to ask it about itself: directly, because the CLI would be slower than the faults. */
-export function findServices(rig: Rig): { name: string; ask(): Promise<ServiceState> }[] {
+export function findServices(rig: Rig): { name: string; pid: number; ask(): Promise<ServiceState> }[] {
   return readServices(rig).map(({ name, pid, opsPort }) => ({
     name,
+    pid,
     async ask() {
       try {
         const answer = await fetch(`http://127.0.0.1:${opsPort}/ready`, {

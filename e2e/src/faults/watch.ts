@@ -70,7 +70,8 @@ function findBad(lines: readonly string[], secrets: readonly string[]): string[]
   return bad;
 }
 
-function readRssMb(pid: number): number {
+/** Resident memory of a process; 0 where there is none. */
+export function readRssMb(pid: number): number {
   try {
     return Math.round(
       Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024,
