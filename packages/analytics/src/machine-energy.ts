@@ -14,12 +14,19 @@ export interface Motor {
  */
 export function energyByHour(motors: readonly Motor[]): Map<number, number> {
   const hours = new Map<number, number>();
+  const book = (hourMs: number, kwh: number) => hours.set(hourMs, (hours.get(hourMs) ?? 0) + kwh);
   for (const { nominalKw, utilization } of motors) {
+    let hourMs = Number.NaN;
+    let kwh = 0;
     for (const { fromMs, toMs, value } of cutStretches(utilization, HOUR_MS)) {
-      const hourMs = Math.floor(fromMs / HOUR_MS) * HOUR_MS;
-      const kwh = (value / 100) * nominalKw * ((toMs - fromMs) / HOUR_MS);
-      hours.set(hourMs, (hours.get(hourMs) ?? 0) + kwh);
+      if (!(fromMs < hourMs + HOUR_MS)) {
+        if (!Number.isNaN(hourMs)) book(hourMs, kwh);
+        hourMs = Math.floor(fromMs / HOUR_MS) * HOUR_MS;
+        kwh = 0;
+      }
+      kwh += (value / 100) * nominalKw * ((toMs - fromMs) / HOUR_MS);
     }
+    if (!Number.isNaN(hourMs)) book(hourMs, kwh);
   }
   return new Map([...hours].sort(([a], [b]) => a - b).map(([hourMs, kwh]) => [hourMs, round3(kwh)]));
 }

@@ -45,7 +45,8 @@ export function subtractStretches<T extends Stretch>(pieces: readonly T[], gaps:
       if (gap.fromMs > fromMs) left.push({ ...piece, fromMs, toMs: gap.fromMs });
       fromMs = Math.max(fromMs, gap.toMs);
     }
-    if (fromMs < piece.toMs) left.push({ ...piece, fromMs });
+    if (fromMs === piece.fromMs) left.push(piece);
+    else if (fromMs < piece.toMs) left.push({ ...piece, fromMs });
   }
   return left;
 }
