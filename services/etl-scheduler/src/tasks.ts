@@ -11,6 +11,7 @@ import {
   runLatest,
   type Schedule,
   SETTLE_MS,
+  WATER_JOB,
 } from "@sluice/etl";
 import type { Influx } from "@sluice/influx";
 import type { Metrics } from "@sluice/service-kit";
@@ -21,6 +22,7 @@ import { aggregateMachines } from "./aggregate-machines.ts";
 import { createComparison } from "./compare-stores.ts";
 import type { Config } from "./config.ts";
 import type { Task } from "./lead.ts";
+import { processWater } from "./process-water.ts";
 
 const BUCKET_MS = 300_000;
 const MINUTE_MS = 60_000;
@@ -66,10 +68,16 @@ export function createTasks(
     dailyHour: config.ETL_DAILY_HOUR,
     zone: config.SLUICE_TIME_ZONE,
     conditions: config.ETL_CONDITION_CALC_ENABLED,
+    water: {
+      intervalMs: config.PROCESSING_INTERVAL_MINUTES * MINUTE_MS,
+      parallelNodes: config.PROCESSING_PARALLEL_NODES,
+      readers: engine.db,
+    },
   });
   const tasks = jobs.map((job) =>
     createTask(job.name, job.schedule, engine.now(), async (leader) => {
-      await runJob(leader, job);
+      if (job.name === WATER_JOB) count(await processWater(leader, job, config));
+      else await runJob(leader, job);
       if (job.name === "daily") await cleanHours(leader, config.ETL_HOURLY_RETENTION_DAYS);
     }),
   );

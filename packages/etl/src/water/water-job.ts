@@ -31,6 +31,10 @@ import { networkRow } from "./network-rows.ts";
 import { computeNode, HISTORY_HOURS, JUDGED, type NodeData } from "./node-figures.ts";
 import { floorDay, planWindows, WINDOW_MS, type Window } from "./windows.ts";
 
+/** Name of the processing cycle's job. */
+export const WATER_JOB = "water";
+
+const WATERMARK = "etl_water_watermark";
 const HOUR_MS = WINDOW_MS["1hour"];
 const DAY_MS = WINDOW_MS["1day"];
 const DUE_HOURS = 2000;
@@ -62,25 +66,27 @@ export function createWaterJob({
   const reading = (tx: Transaction): Reading =>
     readers ? { readers, parallelNodes } : { readers: tx, parallelNodes: 1 };
   return defineJob<readonly Computed[]>({
-    name: "water",
+    name: WATER_JOB,
     jobType: "water_processing",
     schedule: { everyMs: intervalMs },
     timeoutMs: 600_000,
-    watermarkKey: "etl_water_watermark",
+    watermarkKey: WATERMARK,
     stepMs: WINDOW_MS["5min"],
     windowMs: DAY_MS,
     overlapMs: 0,
     lookbackMs: DAY_MS,
     extract: async ({ tx }, window) => {
+      // also while there is no node: the past of one that comes later is due then
+      await registerDueJob(tx, { name: WATER_JOB, watermarkKey: WATERMARK, step: "1 hour" });
       await registerWaterNodes(tx);
       const nodes = await listWaterNodes(tx);
       if (nodes.length === 0) return [];
-      await registerDueJob(tx, { name: "water", watermarkKey: "etl_water_watermark", step: "1 hour" });
       return [await computeRange(tx, nodes, window, reading(tx))];
     },
     extractDue: async ({ tx }) => {
-      const due = await takeDue(tx, "water", DUE_HOURS);
+      const due = await takeDue(tx, WATER_JOB, DUE_HOURS);
       if (due.length === 0) return undefined;
+      await registerWaterNodes(tx);
       const nodes = await listWaterNodes(tx);
       const computed: Computed[] = [];
       for (const range of dueRanges(due, nodes, await reachedMs(tx))) {
@@ -115,7 +121,7 @@ function dueRanges(due: readonly DueBucket[], nodes: readonly WaterNode[], reach
 }
 
 async function reachedMs(tx: Transaction): Promise<number> {
-  return (await findWatermark(tx, "etl_water_watermark")) ?? 0;
+  return (await findWatermark(tx, WATERMARK)) ?? 0;
 }
 
 interface Reading {
