@@ -74,7 +74,12 @@ test("a preview names each alert with its beginning, its end and its worst value
 });
 
 const arbitraryRule = fc.record({
-  condition: fc.constantFrom("above", "below", "out_of_range", "rate_of_change"),
+  condition: fc.constantFrom(
+    "above" as const,
+    "below" as const,
+    "out_of_range" as const,
+    "rate_of_change" as const,
+  ),
   threshold: fc.integer({ min: -5, max: 5 }),
   min: fc.integer({ min: -5, max: 0 }),
   max: fc.integer({ min: 0, max: 5 }),
@@ -82,7 +87,7 @@ const arbitraryRule = fc.record({
   hysteresis: fc.integer({ min: 0, max: 2 }),
   durationUs: fc.constantFrom(0, MINUTE, 3 * MINUTE),
   rateWindowUs: fc.constantFrom(0, 4 * MINUTE),
-}) satisfies fc.Arbitrary<SensorRule>;
+});
 const series = fc
   .array(fc.record({ step: fc.integer({ min: 1, max: 3 }), value: fc.integer({ min: -8, max: 8 }) }))
   .map((steps) => {

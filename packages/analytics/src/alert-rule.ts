@@ -4,11 +4,11 @@ export type SensorCondition = "above" | "below" | "out_of_range" | "rate_of_chan
 /** A rule as far as readings decide it. Thresholds are in the sensor's unit; a rate is in units a minute. */
 export interface SensorRule {
   condition: SensorCondition;
-  /** Limit of `above`, `below` and `rate_of_change`. */
-  threshold: number;
+  /** Limit of `above`, `below` and `rate_of_change`. A limit that is null is never passed. */
+  threshold: number | null;
   /** Limits of `out_of_range`. */
-  min: number;
-  max: number;
+  min: number | null;
+  max: number | null;
   /** How far before the limit it warns already; 0: not at all. */
   warningMargin: number;
   /** How far a value has to come back behind the limit before the condition is over. */
@@ -84,16 +84,11 @@ const holds = ({ durationUs }: SensorRule, since: number | null, timeUs: number)
   since !== null && timeUs - since >= durationUs;
 
 /** How far beyond the limit a measure is; negative on the good side. */
-function excess(rule: SensorRule, measure: number): number {
-  switch (rule.condition) {
-    case "above":
-    case "rate_of_change":
-      return measure - rule.threshold;
-    case "below":
-      return rule.threshold - measure;
-    case "out_of_range":
-      return Math.max(rule.min - measure, measure - rule.max);
-  }
+function excess({ condition, threshold, min, max }: SensorRule, measure: number): number {
+  const beyond = (limit: number | null) => (limit === null ? Number.NEGATIVE_INFINITY : measure - limit);
+  const short = (limit: number | null) => (limit === null ? Number.NEGATIVE_INFINITY : limit - measure);
+  if (condition === "below") return short(threshold);
+  return condition === "out_of_range" ? Math.max(short(min), beyond(max)) : beyond(threshold);
 }
 
 function measureOf(
@@ -120,7 +115,8 @@ function rateOf(from: TimedValue | undefined, to: TimedValue): number | undefine
 }
 
 /** The limit that a measure is judged by: of a range the nearer one. */
-export function limitOf(rule: SensorRule, measure: number): number {
-  if (rule.condition !== "out_of_range") return rule.threshold;
-  return Math.abs(measure - rule.min) < Math.abs(measure - rule.max) ? rule.min : rule.max;
+export function limitOf({ condition, threshold, min, max }: SensorRule, measure: number): number | null {
+  if (condition !== "out_of_range") return threshold;
+  if (min === null || max === null) return min ?? max;
+  return Math.abs(measure - min) < Math.abs(measure - max) ? min : max;
 }

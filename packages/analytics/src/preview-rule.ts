@@ -46,6 +46,6 @@ export function previewRule(rule: SensorRule, readings: Iterable<TimedValue>): E
 /** How bad a measure is: larger is worse. */
 function distance(rule: SensorRule, measure: number): number {
   if (rule.condition === "below") return -measure;
-  if (rule.condition === "out_of_range") return Math.abs(measure - (rule.min + rule.max) / 2);
+  if (rule.condition === "out_of_range") return Math.abs(measure - ((rule.min ?? 0) + (rule.max ?? 0)) / 2);
   return measure;
 }

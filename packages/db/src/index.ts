@@ -1,3 +1,4 @@
+export * from "./alert-preview-repository.ts";
 export * from "./alert-repository.ts";
 export * from "./alert-rule-repository.ts";
 export * from "./api-key-repository.ts";
@@ -7,6 +8,7 @@ export * from "./bi-repository.ts";
 export * from "./bi-table-repository.ts";
 export * from "./binary-array.ts";
 export * from "./can-message-repository.ts";
+export * from "./cea-repository.ts";
 export * from "./chart-repository.ts";
 export * from "./check-durability.ts";
 export * from "./claim-repository.ts";

@@ -1,3 +1,4 @@
+export * from "./alert-news.ts";
 export * from "./can.ts";
 export * from "./candump.ts";
 export * from "./clock.ts";

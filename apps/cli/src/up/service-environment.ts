@@ -95,10 +95,10 @@ function consumerName(service: string, dataDir: string): string {
     .slice(0, 32)}-${place}`;
 }
 
-/** PostgreSQL always: what it has not seen must be kept. InfluxDB only where something writes there. */
+/** PostgreSQL always: what it has not seen must be kept. The others only where something reads for them. */
 function sinks(config: UpConfig): string {
-  const influx = config.services.some((service) => service.group === "influx");
-  return influx ? "postgres,influx" : "postgres";
+  const groups = config.services.flatMap(({ group }) => (group === undefined ? [] : [group]));
+  return [...new Set(["postgres", ...groups])].join(",");
 }
 
 function influxVariables({ influx }: Omit<ServerSet, "private">): Record<string, string | undefined> {
@@ -116,7 +116,7 @@ function influxVariables({ influx }: Omit<ServerSet, "private">): Record<string,
 
 /** Variables that are a secret or carry one. */
 const SECRET =
-  /^(REDIS|BUS|DATABASE|MQTT|INFLUXDB|SLUICE_MOSQUITTO)_URL$|PASSWORD|USERNAME|TOKEN|PEPPER|SECRET|API_KEY/;
+  /^(REDIS|BUS|DATABASE|MQTT|INFLUXDB|SLUICE_MOSQUITTO|SLUICE_SMTP)_URL$|PASSWORD|USERNAME|TOKEN|PEPPER|SECRET|API_KEY/;
 
 /** The user's own variables, secrets only if they are among `secrets`. */
 function inherited(secrets: readonly string[]): Record<string, string> {
