@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { OutageError, type Resource } from "@sluice/shared-types";
-import { Redis } from "ioredis";
+import { type Cluster, Redis } from "ioredis";
+import { isClusterUrl, parseClusterUrl } from "./redis-cluster-map.ts";
 
 /** The part of a logger that this needs. */
 interface Log {
@@ -34,6 +35,12 @@ export interface KeyValue extends Resource {
   remember(key: string, text: string, ttlMs: number): Promise<void>;
   /** The text under `key`, if any. */
   find(key: string): Promise<string | undefined>;
+  /** How many of these keys there are. */
+  count(keys: readonly string[]): Promise<number>;
+  /** Takes these keys away. */
+  forget(keys: readonly string[]): Promise<void>;
+  /** The server behind it. */
+  describe(): Promise<{ version: string; uptimeSeconds: number }>;
   /** Takes or prolongs the name for `holder` where it is free or its own; resolves with who holds it then. */
   claim(name: string, holder: string, ttlMs: number): Promise<string>;
   /** Frees the name if it is `holder`'s. */
@@ -46,6 +53,7 @@ export interface KeyValue extends Resource {
 }
 
 const RETRY_FOR_MS = 10_000;
+const OPEN_TIMEOUT_MS = 10_000;
 
 const RESERVE = `
 local out = {}
@@ -87,6 +95,13 @@ for i = 1, #ARGV, 4 do
 end
 return 1`;
 
+// In a cluster the three keys of a device are on three nodes: only the newest of them can be told atomically.
+const SEEN = `
+local seen = redis.call('GET', KEYS[1])
+if seen and seen > ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', 86400)
+return 1`;
+
 interface Reservation {
   args: [key: string, field: string, value: string, ttlMs: number];
   resolve(value: string): void;
@@ -95,24 +110,22 @@ interface Reservation {
 
 /** Opens the key-value side of the Redis at `url`, on a connection of its own. The caller closes it. */
 export async function openKeyValue(url: string, options: { log?: Log } = {}): Promise<KeyValue> {
-  const redis = new Redis(url, {
-    lazyConnect: true,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    connectTimeout: 5000,
-    retryStrategy: (times) => Math.min(100 * times, 2000),
-  });
-  redis.on("error", (error) => options.log?.warn({ err: error }, "connection to redis lost"));
+  const clustered = isClusterUrl(url);
+  const redis: Redis | Cluster = clustered ? createCluster(url) : createSingle(url);
+  redis.on("error", (error: Error) => options.log?.warn({ err: error }, "connection to redis lost"));
   try {
-    await redis.connect();
+    await within(redis.connect(), OPEN_TIMEOUT_MS);
   } catch (cause) {
     redis.disconnect();
     throw new OutageError("redis", `cannot reach redis: ${(cause as Error).message}`, undefined, { cause });
   }
   const run = <T>(command: () => Promise<T>) => retried(redis, command);
-  const reserve = createReservations((keys, args) =>
-    run(() => redis.eval(RESERVE, keys.length, ...keys, ...args) as Promise<string[]>),
-  );
+  const reserveAll = (keys: string[], args: string[]) =>
+    run(() => redis.eval(RESERVE, keys.length, ...keys, ...args) as Promise<string[]>);
+  // Keys of a cluster are reserved one by one: each has a node of its own.
+  const reserveEach = async (keys: string[], args: string[]) =>
+    (await Promise.all(keys.map((key, i) => reserveAll([key], args.slice(3 * i, 3 * i + 3))))).flat();
+  const reserve = createReservations(clustered ? reserveEach : reserveAll);
   let closed = false;
   return {
     reserve,
@@ -121,11 +134,24 @@ export async function openKeyValue(url: string, options: { log?: Log } = {}): Pr
     remember: async (key, text, ttlMs) =>
       void (await run(() => redis.set(key, text, "PX", Math.ceil(ttlMs)))),
     find: async (key) => (await run(() => redis.get(key))) ?? undefined,
+    count: async (keys) => (keys.length === 0 ? 0 : run(() => redis.exists(...keys))),
+    forget: async (keys) => {
+      if (keys.length > 0) await run(() => redis.del(...keys));
+    },
+    describe: async () => {
+      const info = await run(() => redis.info("server"));
+      const value = (name: string) => new RegExp(`^${name}:(\\S+)`, "m").exec(info)?.[1] ?? "";
+      return { version: value("redis_version"), uptimeSeconds: Number(value("uptime_in_seconds")) };
+    },
     claim: (name, holder, ttlMs) =>
       run(() => redis.eval(CLAIM, 1, `sluice:lease:${name}`, holder, ttlMs) as Promise<string>),
     release: async (name, holder) =>
       void (await run(() => redis.eval(RELEASE, 1, `sluice:lease:${name}`, holder))),
     sight: async (sightings) => {
+      if (clustered) {
+        await Promise.all(sightings.map((sighting) => run(() => sightInCluster(redis, sighting))));
+        return;
+      }
       const args = sightings.flatMap(({ device, atMs, status, heartbeat }) => [
         device,
         new Date(atMs).toISOString(),
@@ -144,6 +170,50 @@ export async function openKeyValue(url: string, options: { log?: Log } = {}): Pr
       await redis.quit().catch(() => redis.disconnect());
     },
   };
+}
+
+const RETRY_STRATEGY = (times: number) => Math.min(100 * times, 2000);
+
+function createSingle(url: string): Redis {
+  return new Redis(url, {
+    lazyConnect: true,
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    connectTimeout: 5000,
+    retryStrategy: RETRY_STRATEGY,
+  });
+}
+
+function createCluster(url: string): Cluster {
+  const { nodes, login } = parseClusterUrl(url);
+  return new Redis.Cluster([...nodes], {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: RETRY_STRATEGY,
+    redisOptions: { ...login, maxRetriesPerRequest: 0, connectTimeout: 5000 },
+  });
+}
+
+/** A cluster that is not complete leaves `connect` waiting for ever. */
+async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+  const timer = new AbortController();
+  const late = delay(timeoutMs, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`no answer within ${timeoutMs} ms`);
+  });
+  late.catch(() => {}); // aborted, or raced already
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    timer.abort();
+  }
+}
+
+async function sightInCluster(redis: Redis | Cluster, sighting: Sighting): Promise<void> {
+  const { device, atMs, status, heartbeat } = sighting;
+  const at = new Date(atMs).toISOString();
+  const newest = (await redis.eval(SEEN, 1, `device:lastseen:${device}`, at)) === 1;
+  if (newest) await redis.set(`device:status:${device}`, status, "EX", 86_400);
+  if (heartbeat) await redis.set(`heartbeat:${device}`, at, "EX", 300);
 }
 
 /** Collects the reservations of one turn of the event loop into one call. */
@@ -175,7 +245,7 @@ function createReservations(call: (keys: string[], args: string[]) => Promise<st
 }
 
 /** Every command here may be repeated, so a cut connection only means trying again for a while. */
-async function retried<T>(redis: Redis, command: () => Promise<T>): Promise<T> {
+async function retried<T>(redis: Redis | Cluster, command: () => Promise<T>): Promise<T> {
   const until = Date.now() + RETRY_FOR_MS;
   for (let waitMs = 20; ; waitMs = Math.min(waitMs * 2, 1000)) {
     try {
@@ -184,7 +254,7 @@ async function retried<T>(redis: Redis, command: () => Promise<T>): Promise<T> {
       const reason = (cause as Error).message;
       const passing =
         redis.status !== "ready" ||
-        /^(LOADING|BUSY|TRYAGAIN|CLUSTERDOWN)|Connection is closed|max retries/i.test(reason);
+        /^(LOADING|BUSY|TRYAGAIN|CLUSTERDOWN|MOVED|READONLY)|Connection is closed|max retries/i.test(reason);
       if (!passing || redis.status === "end" || Date.now() + waitMs > until) {
         throw new OutageError("redis", reason, undefined, { cause });
       }

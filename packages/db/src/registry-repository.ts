@@ -13,6 +13,8 @@ export interface DeviceFilter {
   type?: string | undefined;
   /** Part of its id, name or location. */
   search?: string | undefined;
+  /** How many to leave out. */
+  offset?: number | undefined;
 }
 
 /** A device of a list, with how it does. */
@@ -33,7 +35,7 @@ export function listDevicePage(db: Queries, filter: DeviceFilter, limit: number)
           AND ($2::text[] IS NULL OR d.device_code = ANY ($2))
           AND ($3::text IS NULL OR d.status = $3) AND ($4::text IS NULL OR d.device_type = $4)
           AND ($5::text IS NULL OR d.device_code ILIKE $5 OR d.name ILIKE $5 OR d.location_description ILIKE $5)
-        ORDER BY d.device_code LIMIT $6)
+        ORDER BY d.device_code LIMIT $6 OFFSET $7)
      SELECT d.device_code AS id, d.id AS "deviceId", d.device_type AS type, d.name, d.location_description AS location,
             coalesce(c.status, 'none') AS access, c.username, d.status, d.last_heartbeat AS "lastHeartbeat",
             d.last_data_received AS "lastDataReceived", d.clock, d.clock_skew_ms AS "clockSkewMs",
@@ -56,6 +58,7 @@ export function listDevicePage(db: Queries, filter: DeviceFilter, limit: number)
       filter.type ?? null,
       filter.search === undefined ? null : `%${filter.search.replace(/[\\%_]/g, "\\$&")}%`,
       limit,
+      filter.offset ?? 0,
     ],
   );
 }
@@ -74,6 +77,8 @@ export interface DeviceChange {
   location?: string | null | undefined;
   /** `maintenance` and `error` stay until they are taken back; presence moves between the other two. */
   status?: "online" | "offline" | "maintenance" | "error" | undefined;
+  firmware?: string | undefined;
+  hardware?: string | undefined;
 }
 
 /** Changes a device. @throws NotFoundError */
@@ -86,7 +91,14 @@ export async function updateDevice(
   await applyChange(db, "device", id, change, actor, {
     table: "iot.devices",
     key: "device_code",
-    columns: { name: "name", type: "device_type", location: "location_description", status: "status" },
+    columns: {
+      name: "name",
+      type: "device_type",
+      location: "location_description",
+      status: "status",
+      firmware: "firmware_version",
+      hardware: "hardware_version",
+    },
   });
 }
 

@@ -15,6 +15,16 @@ const PUBLIC = new Set([
   "/api/v1/now",
   "/api/v1/influxdb/health",
   "/api/v1/session",
+  // document B: how it is, and what topics there are
+  "/api/v1/telemetry/status",
+  "/api/v1/mqtt/status",
+  "/api/v1/mqtt/topics/structure",
+  "/api/v1/mqtt/topics/device/:id",
+  "/api/v1/mqtt/topics/validate",
+  // documents C and E: whether it works
+  "/api/status",
+  "/api/v1/status",
+  "/api/v1/models/status",
   // pages and scripts without data: what they show, they ask for with a session
   "/console",
   "/console/",

@@ -61,7 +61,10 @@ export function addInfluxRoutes(app: App, deps: Deps): void {
       const query = { device: id, measurement, fromUs: 0, toUs, limit: 1000, newestFirst: true };
       const points = await queryDevice(influxOf(deps), query);
       const newest = points.filter(({ time }) => time === points[0]?.time);
-      if (newest.length === 0) throw new Refusal(404, `no data of device '${id}'`, { code: "not_found" });
+      if (newest.length === 0) {
+        const nothing = { device_id: id, measurement: measurement ?? null, latest_data: null };
+        throw new Refusal(404, `no data of device '${id}'`, { code: "not_found", ...nothing });
+      }
       return {
         device_id: id,
         measurement: measurement ?? newest[0]?.measurement,
@@ -103,17 +106,21 @@ export function addInfluxRoutes(app: App, deps: Deps): void {
     },
   );
   app.get("/api/v1/influxdb/buckets", { config: { access: "read" } }, async () => {
-    const name = deps.config.INFLUXDB_BUCKET;
+    const { INFLUXDB_BUCKET: name, INFLUXDB_ORG: org } = deps.config;
     await influxOf(deps).ping();
-    return { buckets: [{ name, org: deps.config.INFLUXDB_ORG }], count: 1 };
+    return { buckets: [{ id: name, name, org, org_id: org, retention_rules: [] }], count: 1 };
   });
   app.get("/api/v1/influxdb/stats", { config: { access: "read" } }, async () => {
     const series = await influxOf(deps).query(influxQl`SHOW MEASUREMENTS LIMIT 10000`);
     const measurements = series.flatMap(({ rows }) => rows.map(({ name }) => name));
     const totals = await listTotals(db);
+    const { INFLUXDB_BUCKET: bucket, INFLUXDB_ORG: org, INFLUXDB_TIMEOUT: timeout } = deps.config;
     return {
-      bucket: deps.config.INFLUXDB_BUCKET,
+      bucket,
+      org,
+      timeout,
       connected: true,
+      health: { status: "pass", message: "OK" },
       measurements,
       measurement_count: measurements.length,
       readings_stored: totals.reduce((sum, { readings }) => sum + readings, 0),
