@@ -15,6 +15,8 @@ export interface ServiceAccess {
 
 const BUS = ["sluice:telemetry:*", "sluice:rejected:*", "sluice:commands:*", "sluice:outcomes:*"];
 const CAN = ["can:raw*", "{can:raw}*"];
+/** Live values of CAN nodes. */
+const CAN_LIVE = "sensor:*";
 /** Copies of the water network's figures. */
 const WATER = ["node:*", "system:metrics:*", "anomalies:recent"];
 
@@ -22,21 +24,26 @@ const WATER = ["node:*", "system:metrics:*", "anomalies:recent"];
 const ACCESS: Readonly<Record<string, ServiceAccess>> = {
   "ingest-gateway": {
     postgres: "sluice_gateway",
-    redis: ["sluice:*", "device:*", "heartbeat:*", ...CAN],
+    redis: ["sluice:*", "device:*", "heartbeat:*", ...CAN, CAN_LIVE],
     secrets: ["SLUICE_PEPPER", "MQTT_URL"],
   },
   "stream-worker": { postgres: "sluice_worker", redis: [...BUS, ...CAN] },
   "influx-writer": { postgres: "sluice_worker", redis: BUS, influx: "sluice_writer" },
-  "etl-scheduler": { postgres: "sluice_etl", redis: [...BUS, ...WATER], influx: "sluice_reader" },
+  "etl-scheduler": {
+    postgres: "sluice_etl",
+    redis: [...BUS, ...WATER],
+    influx: "sluice_reader",
+    secrets: ["DB_PASSWORD"],
+  },
   "alert-worker": { postgres: "sluice_alerts", redis: BUS, secrets: ["SLUICE_SMTP_URL"] },
 };
 
 /** The one that serves people reads everything and changes what they may change. */
 const API: ServiceAccess = {
   postgres: "sluice_api",
-  redis: ["sluice:*", "device:*", "heartbeat:*", "latest:*", ...WATER, ...CAN],
+  redis: ["sluice:*", "device:*", "heartbeat:*", "latest:*", ...WATER, ...CAN, CAN_LIVE],
   influx: "sluice_api",
-  secrets: ["SLUICE_PEPPER", "SLUICE_JWT_SECRET"],
+  secrets: ["SLUICE_PEPPER", "SLUICE_JWT_SECRET", "DB_PASSWORD"],
 };
 
 /** What a service may use. */
