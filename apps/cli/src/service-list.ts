@@ -17,6 +17,7 @@ export interface ServiceSpec {
 export const SERVICES: readonly ServiceSpec[] = [
   { name: "stream-worker", group: "postgres", needs: [] },
   { name: "influx-writer", group: "influx", needs: ["influx"] },
+  { name: "alert-worker", group: "alerts", needs: [] },
   { name: "etl-scheduler", needs: [] },
   { name: "ingest-gateway", needs: [], entrance: true },
   { name: "api", needs: [], entrance: true },
