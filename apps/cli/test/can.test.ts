@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { openBus } from "@sluice/bus";
+import { openBus, openKeyValue } from "@sluice/bus";
 import { type Db, openDb } from "@sluice/db";
 import { type Installation, startInstallation, waitFor } from "@sluice/testkit";
 
@@ -159,3 +159,24 @@ test("migrate-can-messages takes over every row once, verifies it, and leaves th
   expect(await db.query("SELECT FROM quarantine WHERE message_id LIKE 'can_messages/%'")).toHaveLength(2);
   expect(await db.query(digest)).toEqual(before);
 }, 60_000);
+
+test("the newest values of a node are under sensor:{name} while they come, and those of an old log are not", async () => {
+  const keyValue = await openKeyValue(installation.urls().redisUrl);
+  try {
+    expect(await keyValue.find("sensor:dry_bulb_b")).toBeUndefined();
+    const seen = await waitFor(
+      async () => {
+        const at = (Date.now() / 1000).toFixed(6);
+        await sluice(["can-scanner", "-"], `(${at}) can0 101#09C407D001000000\n`);
+        const value = await keyValue.find("sensor:dry_bulb_b");
+        const ts = await keyValue.find("sensor:dry_bulb_b:ts");
+        return value === undefined || ts === undefined ? undefined : { value, old: Date.now() - Number(ts) };
+      },
+      { timeoutMs: 60_000, what: "a live value" },
+    );
+    expect(seen.value).toBe("25");
+    expect(seen.old).toBeLessThan(30_000);
+  } finally {
+    await keyValue.close();
+  }
+}, 90_000);

@@ -13,6 +13,7 @@ import {
   streamKey,
 } from "@sluice/shared-types";
 import { type DecodedFrame, type DecodedFrames, decodeFrames, type Pressures } from "./can-decode.ts";
+import { showLive } from "./can-live.ts";
 import { createInstance } from "./lease.ts";
 import type { Log } from "./log.ts";
 import { type Outcomes, openOutcomes } from "./outcomes.ts";
@@ -45,7 +46,7 @@ export async function openCan(
 /** What the CAN worker works with; the caller closes it all. */
 export interface CanDeps {
   bus: Bus;
-  keyValue: Pick<KeyValue, "claim" | "release" | "find" | "put">;
+  keyValue: Pick<KeyValue, "claim" | "release" | "find" | "put" | "remember">;
   outcomes: Outcomes;
   clock: ClockPolicy;
   log: Log;
@@ -124,6 +125,8 @@ async function work(deps: CanDeps, instance: string, signal: AbortSignal): Promi
         await deps.keyValue.put(PRESSURES, JSON.stringify(pressures));
         const outcomes = await store(deps, entries, decoded, stop);
         pressures = decoded.pressures;
+        const accepted = decoded.frames.filter((frame) => "envelope" in frame);
+        await showLive(deps.keyValue, accepted, Date.now() * 1000);
         return outcomes;
       },
       quarantine: (entry, error) =>

@@ -116,7 +116,7 @@ function every(intervalMs: number, work: () => Promise<void>): () => void {
 }
 
 /** Whether the key or session that opened the stream is still good. */
-async function isStill(
+export async function isStill(
   { identities }: Deps,
   request: FastifyRequest,
   principal: Principal,
