@@ -41,6 +41,26 @@ export const MetricJob = z.strictObject({
   metrics: z.array(Metric).min(1),
 });
 
+/** A rule that raises alerts on sensors of a type; it is put in place when the pack is enabled. */
+export const AlertRule = z
+  .strictObject({
+    name: z.string().min(1).max(255),
+    sensorType: z.string().min(1),
+    condition: z.enum(["above", "below", "out_of_range", "rate_of_change"]),
+    threshold: z.number().optional(),
+    min: z.number().optional(),
+    max: z.number().optional(),
+    durationMinutes: z.number().min(0).default(0),
+    severity: z.enum(["info", "warning", "critical", "emergency"]).default("warning"),
+  })
+  .refine(
+    ({ condition, threshold, min, max }) =>
+      condition === "out_of_range"
+        ? min !== undefined && max !== undefined && min < max
+        : threshold !== undefined,
+    "out_of_range has min below max, the others a threshold",
+  );
+
 /** A panel of a dashboard: a chart of fields, their newest values, or the rows that an endpoint answers with. */
 export const Panel = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("chart"), title: Title, fields: z.array(Field).min(1) }),
@@ -66,11 +86,12 @@ export const PackFile = z.strictObject({
   sensorTypes: z.array(SensorType).min(1),
   /** Names of jobs that the product has, and jobs that are data. */
   jobs: z.array(z.union([Name, MetricJob])).default([]),
+  alertRules: z.array(AlertRule).default([]),
 });
 
 /** A whole pack, as it is read from its folder and kept when it is enabled. */
 export const Pack = PackFile.extend({ dashboards: z.array(Dashboard), simulator: Simulator }).superRefine(
-  ({ sensorTypes, simulator, dashboards }, context) => {
+  ({ sensorTypes, simulator, dashboards, alertRules }, context) => {
     const fields = new Set(sensorTypes.flatMap((type) => type.fields));
     const said = (message: string) => context.addIssue({ code: "custom", message });
     for (const device of simulator.devices) {
@@ -84,6 +105,10 @@ export const Pack = PackFile.extend({ dashboards: z.array(Dashboard), simulator:
           if (!fields.has(field)) said(`dashboard ${name}: no sensor type has the field '${field}'`);
         }
       }
+    }
+    for (const { name, sensorType } of alertRules) {
+      if (!sensorTypes.some((type) => type.name === sensorType))
+        said(`alert rule ${name}: there is no sensor type '${sensorType}'`);
     }
     if (fields.size < sensorTypes.flatMap((type) => type.fields).length)
       said("a field is of two sensor types");

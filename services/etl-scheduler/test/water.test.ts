@@ -69,7 +69,7 @@ function start(service: string, env: Record<string, string>): void {
 }
 
 test("a cycle reads BigQuery through the bus, computes, and refreshes the cache; the future waits", async () => {
-  start("stream-worker", { SLUICE_SINKS: "postgres" });
+  start("stream-worker", { SLUICE_SINKS: "postgres", SLUICE_ALLOW_UNSAFE: "true" });
   start("etl-scheduler", {
     ETL_ENABLED: "true",
     BIGQUERY_PROJECT_ID: "water",

@@ -3,6 +3,7 @@ import type { Job } from "../job.ts";
 import { createWaterJob, type WaterOptions } from "../water/water-job.ts";
 import { createDailyJob } from "./daily.ts";
 import { createHourlyJob } from "./hourly.ts";
+import { createPacksJob } from "./packs.ts";
 
 /** What jobs are made with; each has its own default for what is left out. */
 export interface JobSettings {
@@ -35,4 +36,5 @@ export const createJobs = ({
     influx,
   }),
   createWaterJob(water),
+  createPacksJob(),
 ];
