@@ -214,19 +214,33 @@ export interface CommandResult {
   error: string | undefined;
 }
 
-/** Notes what devices say; the first word on a command holds. A result of somebody else's command changes nothing. */
+/**
+ * Notes what devices say; the first word on a command holds. A result of somebody else's command changes nothing. A
+ * device may answer with the id it was given, or with the `command_id` that the payload had.
+ */
 export async function noteResults(tx: Queries, results: readonly CommandResult[]): Promise<void> {
   for (const { device, wireId, ok, result, error } of results) {
     const [, fleet, number] = /^(fleet-)?(\d{1,15})$/.exec(wireId) ?? [];
-    if (number === undefined) continue;
+    const which =
+      number === undefined
+        ? "c.command_payload ->> 'command_id' = $2"
+        : fleet === undefined
+          ? "c.id = $2 AND c.fleet_command_id IS NULL"
+          : "c.fleet_command_id = $2";
     await tx.execute(
       `UPDATE iot.device_commands c
           SET status = $3, execution_result = $4, error_message = $5, executed_at = now(),
               delivered_at = coalesce(c.delivered_at, now())
          FROM iot.devices d
         WHERE d.id = c.device_id AND d.device_code = $1 AND c.status IN ('sent', 'delivered', 'timeout')
-          AND ${fleet === undefined ? "c.id = $2 AND c.fleet_command_id IS NULL" : "c.fleet_command_id = $2"}`,
-      [device, Number(number), ok ? "executed" : "failed", JSON.stringify(result ?? null), error ?? null],
+          AND c.issued_at > now() - INTERVAL '90 days' AND ${which}`,
+      [
+        device,
+        number === undefined ? wireId : Number(number),
+        ok ? "executed" : "failed",
+        JSON.stringify(result ?? null),
+        error ?? null,
+      ],
     );
   }
 }

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { backupCommand } from "./backup.ts";
 import { canScannerCommand } from "./can-scanner.ts";
+import { commandsCommand } from "./commands.ts";
 import { devicesCommand } from "./devices.ts";
 import { doctorCommand } from "./doctor.ts";
 import { etlCommand } from "./etl.ts";
@@ -36,6 +37,7 @@ export function commands(): Command[] {
     tailCommand(),
     traceCommand(),
     devicesCommand(),
+    commandsCommand(),
     usersCommand(),
     keysCommand(),
     mosquittoCommand(),
