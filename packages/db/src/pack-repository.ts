@@ -163,3 +163,26 @@ export function listMetricRowKeys(
     [jobs, new Date(fromMs), new Date(toMs)],
   );
 }
+
+/** Registers devices of a demonstration with their types; those that are there keep theirs. */
+export async function registerDevices(
+  db: Queries,
+  devices: readonly { id: string; type: string }[],
+): Promise<void> {
+  await db.execute(
+    `INSERT INTO iot.devices (device_code, device_type)
+     SELECT * FROM unnest($1::text[], $2::text[]) AS d (id, type) ORDER BY id ON CONFLICT (device_code) DO NOTHING`,
+    [devices.map(({ id }) => id), devices.map(({ type }) => type)],
+  );
+}
+
+/** Instant of the newest number that any of the devices sent; undefined where none has. */
+export async function findNewestReading(db: Queries, devices: readonly string[]): Promise<Date | undefined> {
+  const [row] = await db.query<{ at: Date | null }>(
+    `SELECT max(m.time) AS at FROM iot.devices d JOIN iot.sensors s ON s.device_id = d.id
+      CROSS JOIN LATERAL (SELECT time FROM public.measurement WHERE sensor_id = s.id ORDER BY time DESC LIMIT 1) m
+      WHERE d.device_code = ANY ($1)`,
+    [devices],
+  );
+  return row?.at ?? undefined;
+}

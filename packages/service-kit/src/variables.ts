@@ -94,8 +94,8 @@ const timeZone = () =>
  */
 export const variables = {
   // servers
-  REDIS_URL: url("redis", "rediss", "unix"),
-  BUS_URL: url("redis", "rediss", "unix", "nats", "tls").optional(),
+  REDIS_URL: url("redis", "rediss", "redis-cluster", "rediss-cluster", "unix"),
+  BUS_URL: url("redis", "rediss", "redis-cluster", "rediss-cluster", "unix", "nats", "tls").optional(),
   DATABASE_URL: url("postgres", "postgresql"),
   MQTT_URL: url("mqtt", "mqtts", "ws", "wss")
     .refine(
@@ -221,6 +221,7 @@ export const variables = {
     .default("1gb"),
   SLUICE_MOSQUITTO_URL: url("mqtt", "mqtts", "ws", "wss").optional(),
   SLUICE_SAMPLE_DATA: z.string().optional(),
+  SLUICE_PACKS_DIR: z.string().optional(),
   SLUICE_DEVICE_USERNAME: z.string().optional(),
   SLUICE_DEVICE_PASSWORD: z.string().optional(),
   SLUICE_YES: flag(false),

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { backupCommand } from "./backup.ts";
 import { canScannerCommand } from "./can-scanner.ts";
 import { commandsCommand } from "./commands.ts";
+import { demoCommand } from "./demo.ts";
 import { devicesCommand } from "./devices.ts";
 import { doctorCommand } from "./doctor.ts";
 import { etlCommand } from "./etl.ts";
@@ -13,6 +14,7 @@ import { machinesCommand } from "./machines.ts";
 import { migrateCommand } from "./migrate.ts";
 import { migrateCanMessagesCommand } from "./migrate-can-messages.ts";
 import { mosquittoCommand } from "./mosquitto.ts";
+import { packsCommand } from "./packs.ts";
 import { publishCommand } from "./publish.ts";
 import { quarantineCommand } from "./quarantine.ts";
 import { reconcileCommand } from "./reconcile.ts";
@@ -43,6 +45,8 @@ export function commands(): Command[] {
     mosquittoCommand(),
     publishCommand(),
     simulateCommand(),
+    packsCommand(),
+    demoCommand(),
     canScannerCommand(),
     importCommand(),
     etlCommand(),

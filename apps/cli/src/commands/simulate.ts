@@ -8,7 +8,7 @@ import { connectFor } from "../installation.ts";
 import { interruptible } from "../interrupt.ts";
 import { integerBetween, numberBetween } from "../number-argument.ts";
 import { note, printJson, printLine } from "../output.ts";
-import { PROFILES, type Profile } from "../simulation/profiles.ts";
+import { PROFILES, type Profile, simulateReadings } from "../simulation/profiles.ts";
 import { runSimulation, type SimulationReport } from "../simulation/run-simulation.ts";
 
 const DEFAULT_CONNECTIONS = 200;
@@ -88,10 +88,9 @@ async function simulate(options: SimulateOptions, command: Command, signal: Abor
     const { profile, rate, seconds, seed } = options;
     const report = await runSimulation(fleet, {
       devices,
-      profile,
+      read: (device, timeMs) => simulateReadings(profile, seed, device, timeMs),
       rate,
       seconds,
-      seed,
       boot,
       topicRoot: connection.topicRoot,
       drainMs: options.drain * 1000,

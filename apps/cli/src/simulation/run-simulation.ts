@@ -3,16 +3,15 @@ import { createTopics } from "@sluice/shared-types";
 import type { DeliveryLedger } from "../fleet/delivery-ledger.ts";
 import type { Fleet } from "../fleet/open-fleet.ts";
 import { createLatencies } from "./latency.ts";
-import { type Profile, simulateReadings } from "./profiles.ts";
 
 /** What to simulate. */
 export interface SimulationOptions {
   devices: readonly string[];
-  profile: Profile;
+  /** Readings of a device, by its number, at an instant; without any it sends nothing then. */
+  read(device: number, timeMs: number): Record<string, number | string | null>;
   /** Messages per second of the whole fleet. */
   rate: number;
   seconds: number;
-  seed: number;
   /** Names this run: with `seq` it identifies a message of a device. */
   boot: string;
   topicRoot: string;
@@ -62,17 +61,18 @@ export async function runSimulation(fleet: Fleet, options: SimulationOptions): P
   const latencies = createLatencies();
   const total = Math.round(options.rate * options.seconds);
   const startMs = performance.now();
-  const counts = { sent: 0, readings: 0, acknowledged: 0, acknowledgedInTime: 0, sendingMs: 0 };
+  const counts = { turns: 0, sent: 0, readings: 0, acknowledged: 0, acknowledgedInTime: 0, sendingMs: 0 };
 
   const send = () => {
-    const index = counts.sent % senders.length;
+    const index = counts.turns++ % senders.length;
     const sender = senders[index];
     if (!sender) return;
-    const seq = ++sender.seq;
     // strictly increasing: two readings of one instant would be one reading
     const timeMs = Math.max(Date.now(), sender.lastMs + 1);
     sender.lastMs = timeMs;
-    const readings = simulateReadings(options.profile, options.seed, index, timeMs);
+    const readings = options.read(index, timeMs);
+    if (Object.keys(readings).length === 0) return;
+    const seq = ++sender.seq;
     const payload = JSON.stringify({
       ts: new Date(timeMs).toISOString(),
       boot: options.boot,
@@ -103,14 +103,14 @@ export async function runSimulation(fleet: Fleet, options: SimulationOptions): P
       acknowledged: counts.acknowledged,
       unacknowledged: counts.sent - counts.acknowledged,
       rate: Math.round((counts.acknowledgedInTime / Math.max(elapsedMs, 1)) * 10_000) / 10,
-      notSent: Math.max(0, due - counts.sent),
+      notSent: Math.max(0, due - counts.turns),
       connectionLosses: count,
       lastError,
       latencyMs: { p50: latencies.percentile(0.5), p99: latencies.percentile(0.99), max: latencies.max() },
     };
   };
 
-  await sendAll({ ...options, total, startMs, send, report, fleet, sent: () => counts.sent });
+  await sendAll({ ...options, total, startMs, send, report, fleet, turns: () => counts.turns });
   counts.sendingMs = performance.now() - startMs;
   await drain(fleet, options, report);
   return report();
@@ -121,7 +121,7 @@ interface Sending extends SimulationOptions {
   startMs: number;
   fleet: Fleet;
   send(): void;
-  sent(): number;
+  turns(): number;
   report(): SimulationReport;
 }
 
@@ -130,9 +130,9 @@ async function sendAll(run: Sending): Promise<void> {
   for (;;) {
     const nowMs = performance.now();
     const elapsedMs = nowMs - run.startMs;
-    if (run.signal.aborted || run.sent() >= run.total || elapsedMs >= run.seconds * 1000 + TICK_MS) return;
+    if (run.signal.aborted || run.turns() >= run.total || elapsedMs >= run.seconds * 1000 + TICK_MS) return;
     const due = Math.min(run.total, Math.floor((elapsedMs / 1000) * run.rate) + 1);
-    while (run.sent() < due && run.fleet.unacknowledged() < MAX_OUTSTANDING && !run.signal.aborted)
+    while (run.turns() < due && run.fleet.unacknowledged() < MAX_OUTSTANDING && !run.signal.aborted)
       run.send();
     if (nowMs - progressMs >= PROGRESS_MS) {
       progressMs = nowMs;
