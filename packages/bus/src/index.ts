@@ -8,3 +8,4 @@ export type { Log } from "./log.ts";
 export * from "./open-bus.ts";
 export type * from "./parking.ts";
 export type * from "./pending-entries.ts";
+export * from "./publish-tombstone.ts";

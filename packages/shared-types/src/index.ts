@@ -10,4 +10,5 @@ export * from "./payload.ts";
 export * from "./rejected.ts";
 export * from "./resource.ts";
 export * from "./streams.ts";
+export * from "./tombstone.ts";
 export * from "./topics.ts";

@@ -1,9 +1,10 @@
 import type { Clock } from "./clock.ts";
 import { InvalidInputError } from "./errors.ts";
 import { parsePayload, type Reading } from "./payload.ts";
+import { readRange, type Tombstone } from "./tombstone.ts";
 
 /** Where a message came in. */
-export type Source = "mqtt" | "http" | "can" | "import" | "replay";
+export type Source = "mqtt" | "http" | "can" | "import" | "replay" | "operator";
 
 /**
  * What the gateway knows of an accepted message besides its payload. On the bus a message is the JSON text
@@ -44,6 +45,8 @@ export interface TimedSample {
 /** A decoded message: what consumers store. */
 export interface Telemetry extends Omit<Envelope, "timesUs" | "clock"> {
   samples: TimedSample[];
+  /** It brings nothing, it deletes this; see {@link Tombstone}. Then there are no samples. */
+  tombstone?: Tombstone;
 }
 
 /** Short names on the wire; `p`, the payload, comes last. */
@@ -62,6 +65,7 @@ interface Wire {
   i?: [string, number];
   x?: true;
   n?: string;
+  z?: [number, number];
   p: unknown;
 }
 
@@ -103,6 +107,18 @@ export function decodeMessage(message: string): Telemetry {
   }
   if (typeof wire !== "object" || wire === null || typeof wire.d !== "string" || !Array.isArray(wire.t)) {
     throw new InvalidInputError("undecodable", "message has no envelope");
+  }
+  if (wire.z !== undefined) {
+    const tombstone = { device: wire.d, ...readRange(wire.z), publishedUs: wire.r };
+    return {
+      device: wire.d,
+      kind: "telemetry",
+      type: wire.y,
+      source: wire.w,
+      receivedUs: wire.r,
+      samples: [],
+      tombstone,
+    };
   }
   const payload = parsePayload(wire.p, wire.y);
   const samples: TimedSample[] = [];

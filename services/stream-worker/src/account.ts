@@ -42,17 +42,17 @@ export interface Batch {
 }
 
 /** Stored if any reading of it is new; else quarantined if anything of it was refused; else a duplicate. */
-export function outcomeOf({ fresh, refusals }: Decision, message: number): Outcome {
-  if ((fresh[message] as number) > 0) return "s";
+export function outcomeOf({ messages }: Batch, { fresh, refusals }: Decision, message: number): Outcome {
+  if ((fresh[message] as number) > 0 || messages[message]?.settled) return "s";
   return (refusals[message]?.length ?? 0) > 0 ? "q" : "d";
 }
 
 /** Receipts of the entries of a batch. */
-export function receiptsOf({ entries }: Batch, decision: Decision): Receipt[] {
+export function receiptsOf(batch: Batch, decision: Decision): Receipt[] {
   let at = 0;
-  return entries.map(({ id, messages }) => {
+  return batch.entries.map(({ id, messages }) => {
     let outcomes = "";
-    for (let i = 0; i < messages.length; i++) outcomes += outcomeOf(decision, at++);
+    for (let i = 0; i < messages.length; i++) outcomes += outcomeOf(batch, decision, at++);
     return { entryId: id, outcomes };
   });
 }
@@ -173,7 +173,7 @@ function noteClock(presence: Presence, { receivedUs, samples }: Telemetry): void
 }
 
 const isLive = ({ source, correction }: Telemetry) =>
-  source !== "import" && source !== "replay" && correction === undefined;
+  source !== "import" && source !== "replay" && source !== "operator" && correction === undefined;
 
 /** Once the batch is committed: lets its devices' presence rest for a while. */
 export function restPresence({ messages }: Batch, { parts }: Plan): void {

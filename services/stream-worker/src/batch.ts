@@ -18,11 +18,15 @@ export interface Refusal {
 export interface BatchMessage {
   /** Bus message id: `<entry>#<index>`. */
   id: string;
+  /** Position among all messages of the stream; 0 where somebody appended it by hand. */
+  ordinal: number;
   text: string;
   /** Missing where it could not be decoded. */
   telemetry?: Telemetry;
   /** Of the message itself, found before anything was stored. */
   refusals: Refusal[];
+  /** It counts as stored although no row is of it: a tombstone, or a message that one has erased. */
+  settled?: boolean;
 }
 
 /** The readings of a batch by sink, with the messages they come from: rows of a message stand together. */
@@ -50,9 +54,11 @@ export function decodeEntries(entries: readonly Entry[]): BatchMessage[] {
   const messages: BatchMessage[] = [];
   for (const entry of entries) {
     for (const [index, text] of entry.messages.entries()) {
-      const message: BatchMessage = { id: `${entry.id}#${index}`, text, refusals: [] };
+      const ordinal = entry.ordinal === 0 ? 0 : entry.ordinal + index;
+      const message: BatchMessage = { id: `${entry.id}#${index}`, ordinal, text, refusals: [] };
       try {
         message.telemetry = checkEnvelope(decodeMessage(text));
+        if (message.telemetry.tombstone) message.settled = true;
       } catch (error) {
         if (!(error instanceof InvalidInputError)) throw error;
         message.refusals.push({ reason: error.code, detail: error.message });
@@ -74,6 +80,7 @@ function checkEnvelope(telemetry: Telemetry): Telemetry {
     (boot === undefined || (typeof boot === "string" && boot.length <= 64 && !boot.includes("\u0000"))) &&
     samples.every(({ timeUs }) => Number.isSafeInteger(timeUs));
   if (!sound) throw new InvalidInputError("undecodable", "the envelope of the message is damaged");
-  if (samples.length === 0) throw new InvalidInputError("no_readings", "no sample of it can be stored");
+  if (samples.length === 0 && !telemetry.tombstone)
+    throw new InvalidInputError("no_readings", "no sample of it can be stored");
   return telemetry;
 }

@@ -20,6 +20,7 @@ import { account, type Batch, type Decision } from "./account.ts";
 import type { Plan } from "./batch.ts";
 import { sequencesOf } from "./commit-new.ts";
 import { decide, type Known } from "./decide.ts";
+import { checkErased } from "./erase.ts";
 
 const ATTEMPTS = 10;
 
@@ -30,6 +31,7 @@ class Rehearsed extends Error {}
 /**
  * Stores a batch, asking about every reading in it: what is new goes in, what is there already counts as
  * duplicate, what contradicts it goes to quarantine. With `rehearse` everything is rolled back in the end.
+ * @throws Erased where a tombstone takes something of it
  */
 export async function commitExact(db: Db, batch: Batch, plan: Plan, rehearse = false): Promise<Decision> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
@@ -50,6 +52,7 @@ export async function commitExact(db: Db, batch: Batch, plan: Plan, rehearse = f
 
 async function writeExact(tx: Transaction, batch: Batch, plan: Plan, rehearse: boolean): Promise<Decision> {
   const watermarkUs = await holdWatermark(tx);
+  if (!rehearse) await checkErased(tx, batch);
   await tx.execute("SET LOCAL enable_hashjoin = off"); // a look at each key, never a scan of all readings
   await tx.execute("SET LOCAL enable_mergejoin = off");
   const sequences = sequencesOf(batch.messages, plan);

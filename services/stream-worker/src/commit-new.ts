@@ -10,6 +10,7 @@ import {
 import { InvalidInputError } from "@sluice/shared-types";
 import { account, type Batch, type Decision } from "./account.ts";
 import type { BatchMessage, Plan } from "./batch.ts";
+import { checkErased, Erased } from "./erase.ts";
 
 class NotAllNew extends Error {}
 
@@ -26,6 +27,7 @@ export async function commitNew(db: Db, batch: Batch, plan: Plan): Promise<Decis
   try {
     await db.transaction(async (tx) => {
       const watermarkUs = await holdWatermark(tx);
+      await checkErased(tx, batch);
       await copyMeasurements(tx, plan.rows, decision.inserted);
       if ((await insertTexts(tx, texts)) !== texts.length) throw new NotAllNew();
       if (!(await insertSequences(tx, sequences))) throw new NotAllNew();
@@ -33,7 +35,8 @@ export async function commitNew(db: Db, batch: Batch, plan: Plan): Promise<Decis
     });
     return decision;
   } catch (error) {
-    if (error instanceof NotAllNew || error instanceof InvalidInputError) return undefined;
+    if (error instanceof NotAllNew || error instanceof Erased || error instanceof InvalidInputError)
+      return undefined;
     throw error;
   }
 }

@@ -13,6 +13,7 @@ import { decodeEntries, type Plan, type Refusal } from "./batch.ts";
 import { commitExact } from "./commit-exact.ts";
 import { commitNew } from "./commit-new.ts";
 import { decide, type Known } from "./decide.ts";
+import { applyTombstones, Erased, withoutErased } from "./erase.ts";
 import { findPoison } from "./find-poison.ts";
 import { createPlanner, type Planner } from "./plan-batch.ts";
 import { tellOutcomes, toldBefore } from "./tell-outcomes.ts";
@@ -62,7 +63,8 @@ export function createStore(options: StoreOptions): Store {
   let exactBatches = 0;
 
   async function store(entries: readonly Entry[]): Promise<Map<string, string>> {
-    const batch: Batch = { stream: options.stream, entries, messages: decodeEntries(entries) };
+    let batch: Batch = { stream: options.stream, entries, messages: decodeEntries(entries) };
+    await applyTombstones(options.db, batch);
     const plan = await planner.plan(batch.messages);
     await preparePartitions(options.db, plan, weeks);
     let exact = exactBatches > 0;
@@ -71,7 +73,7 @@ export function createStore(options: StoreOptions): Store {
     let stored = plan;
     if (!decision) {
       exact = true;
-      ({ decision, plan: stored } = await storeExactly(options.db, planner, batch, plan));
+      ({ decision, batch, plan: stored } = await storeExactly(options.db, planner, batch, plan));
       if (decision.inserted.length < plan.rows.length) exactBatches = EXACT_BATCHES;
     }
     restPresence(batch, stored);
@@ -177,18 +179,23 @@ function summarise(
   };
 }
 
-/** Rows that no transaction can hold are found and left out, the others are stored. */
+/** Rows that no transaction can hold, and those that were deleted meanwhile, are left out; the others are stored. */
 async function storeExactly(
   db: Db,
   planner: Planner,
   batch: Batch,
   plan: Plan,
-): Promise<{ decision: Decision; plan: Plan }> {
+): Promise<{ decision: Decision; batch: Batch; plan: Plan }> {
   const poison = new Map<number, Refusal>();
   for (;;) {
     try {
-      return { decision: await commitExact(db, batch, plan), plan };
+      return { decision: await commitExact(db, batch, plan), batch, plan };
     } catch (error) {
+      if (error instanceof Erased) {
+        batch = withoutErased(batch, error.tombstones);
+        plan = await planner.plan(batch.messages, poison);
+        continue;
+      }
       if (!(error instanceof InvalidInputError)) throw error;
       const found = await findPoison(db, planner, batch, poison);
       if (found.size === 0) throw error;

@@ -20,15 +20,14 @@ const NOTIFY = '"n":';
 export async function tellOutcomes(
   bus: Pick<Bus, "publish">,
   stream: string,
-  { messages }: Batch,
+  batch: Batch,
   decision: Decision,
 ): Promise<void> {
   const told: OutcomeMessage[] = [];
-  for (const [i, { telemetry }] of messages.entries()) {
+  for (const [i, { telemetry }] of batch.messages.entries()) {
     if (telemetry?.notify === undefined) continue;
-    told.push(
-      toMessage(telemetry, telemetry.notify, outcomeOf(decision, i), decision.refusals[i]?.[0]?.reason),
-    );
+    const reason = decision.refusals[i]?.[0]?.reason;
+    told.push(toMessage(telemetry, telemetry.notify, outcomeOf(batch, decision, i), reason));
   }
   await publish(bus, stream, told);
 }
