@@ -1,0 +1,100 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { get, request } from "../../api/request.ts";
+import type { AlertRule, RuleInput } from "../../api/types.ts";
+import { useMay } from "../../api/use-session.ts";
+import { value } from "../../format.ts";
+import { Confirm } from "../../parts/dialog.tsx";
+import { Plus } from "../../parts/icons.ts";
+import { Empty, Problem, Skeleton, Tag } from "../../parts/notice.tsx";
+import { Panel, Table } from "../../parts/page.tsx";
+import { NEW_RULE, RuleDialog } from "./rule-dialog.tsx";
+import { SeverityTag } from "./severity-tag.tsx";
+
+/** The rules, and making or changing one. */
+export function RulesTab() {
+  const [editing, setEditing] = useState<RuleInput & { id?: number }>();
+  const [removing, setRemoving] = useState<AlertRule>();
+  const client = useQueryClient();
+  const mayChange = useMay("write");
+  const { data, error, refetch } = useQuery({
+    queryKey: ["rules"],
+    queryFn: ({ signal }) => get<{ rules: AlertRule[] }>("/api/v1/alerts/rules", signal),
+  });
+  const add = mayChange && (
+    <button type="button" className="primary" onClick={() => setEditing(NEW_RULE)}>
+      <Plus size={16} aria-hidden />
+      Add a rule
+    </button>
+  );
+  return (
+    <Panel title="Rules" actions={data && data.rules.length > 0 && add}>
+      {error && <Problem error={error} retry={() => void refetch()} />}
+      {data === undefined && !error && <Skeleton />}
+      {data?.rules.length === 0 && (
+        <Empty title="No rules yet" action={add}>
+          A rule looks at every new reading: above or below a limit, out of a range, changing too fast, or a
+          device that is silent. Before it is saved it is tried on past readings.
+        </Empty>
+      )}
+      {data && data.rules.length > 0 && (
+        <Table
+          label="Rules"
+          columns={["Rule", "When", "Of", "Severity", "State", { name: "Actions", hidden: true }]}
+        >
+          {data.rules.map((rule) => (
+            <tr key={rule.id}>
+              <td>
+                <strong>{rule.name}</strong>
+              </td>
+              <td>{conditionText(rule)}</td>
+              <td>{rule.device ?? "every device"}</td>
+              <td>
+                <SeverityTag severity={rule.severity} />
+              </td>
+              <td>
+                <Tag tone={rule.active ? "ok" : "plain"}>{rule.active ? "active" : "off"}</Tag>
+              </td>
+              <td className="num">
+                {mayChange && (
+                  <span className="row end">
+                    <button type="button" className="small" onClick={() => setEditing(rule)}>
+                      Change<span className="hidden"> {rule.name}</span>
+                    </button>
+                    <button type="button" className="small danger" onClick={() => setRemoving(rule)}>
+                      Delete<span className="hidden"> {rule.name}</span>
+                    </button>
+                  </span>
+                )}
+              </td>
+            </tr>
+          ))}
+        </Table>
+      )}
+      {editing && <RuleDialog rule={editing} onClose={() => setEditing(undefined)} />}
+      {removing && (
+        <Confirm
+          title={`Delete ${removing.name}`}
+          action="Delete"
+          onClose={() => setRemoving(undefined)}
+          onConfirm={async () => {
+            await request("DELETE", `/api/v1/alerts/rules/${removing.id}`);
+            await client.invalidateQueries({ queryKey: ["rules"] });
+          }}
+        >
+          <p>Alerts that are active under it end. Those of the past stay.</p>
+        </Confirm>
+      )}
+    </Panel>
+  );
+}
+
+/** temperature above 30 for 5 min */
+function conditionText({ condition, sensorType, threshold, min, max, durationMinutes }: RuleInput): string {
+  const long = durationMinutes > 0 ? ` for ${durationMinutes} min` : "";
+  if (condition === "device_offline") return `silent${long}`;
+  if (condition === "out_of_range") return `${sensorType} not within ${value(min)} – ${value(max)}${long}`;
+  if (condition === "rate_of_change")
+    return `${sensorType} changes faster than ${value(threshold)} a minute${long}`;
+  return `${sensorType} ${condition} ${value(threshold)}${long}`;
+}
