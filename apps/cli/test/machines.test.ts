@@ -1,11 +1,10 @@
-import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { type Db, openDb } from "@sluice/db";
 import { usePostgres } from "@sluice/testkit";
+import { run } from "../src/run.ts";
 
 const own = usePostgres();
 const document = usePostgres({ empty: true });
@@ -35,31 +34,40 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const program = fileURLToPath(new URL("../src/main.ts", import.meta.url));
-
-/** Runs one command line as a user does. */
-function sluice(args: string[], withSource = true): Promise<{ code: number; out: string; err: string }> {
-  const line = ["--conditions=source", "--import", "tsx", program, "--data-dir", folder, ...args];
+/** Runs one command line as a user does, in this process: a new one for each costs seconds. */
+async function sluice(
+  args: string[],
+  withSource = true,
+): Promise<{ code: number; out: string; err: string }> {
   const { hostname, port, username, password, pathname } = new URL(document.url);
-  const env = {
-    PATH: process.env.PATH,
-    DATABASE_URL: own.url,
-    REDIS_URL: "redis://127.0.0.1:1",
-    ...(withSource && {
-      DB_HOST: hostname,
-      DB_PORT: port,
-      DB_USER: username,
-      DB_PASSWORD: password,
-      DB_NAME: pathname.slice(1),
-      AGG_DB_NAME: new URL(aggregation.url).pathname.slice(1),
-    }),
+  const source = {
+    DB_HOST: hostname,
+    DB_PORT: port,
+    DB_USER: username,
+    DB_PASSWORD: password,
+    DB_NAME: pathname.slice(1),
+    AGG_DB_NAME: new URL(aggregation.url).pathname.slice(1),
   };
-  return new Promise((resolve) => {
-    execFile(process.execPath, line, { env }, (error, out, err) => {
-      const code = error ? Number((error as { code?: number }).code ?? 1) : 0;
-      resolve({ code, out, err });
+  for (const name of Object.keys(source)) delete process.env[name];
+  Object.assign(
+    process.env,
+    { DATABASE_URL: own.url, REDIS_URL: "redis://127.0.0.1:1" },
+    withSource && source,
+  );
+  const said = { out: "", err: "" };
+  const listen = (stream: NodeJS.WriteStream, to: "out" | "err") =>
+    jest.spyOn(stream, "write").mockImplementation((text) => {
+      said[to] += String(text);
+      return true;
     });
-  });
+  const spies = [listen(process.stdout, "out"), listen(process.stderr, "err")];
+  try {
+    const code = await run(["--data-dir", folder, ...args]);
+    return { code, ...said };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+    process.exitCode = undefined;
+  }
 }
 
 const days = async (table: string, column: string) =>
@@ -101,14 +109,16 @@ test("the daily runner fills what each job has left out, and its exit code tells
 }, 60_000);
 
 test("asked wrongly is 2: no day, days the wrong way round, another job's flags; no source is 1", async () => {
-  const answers = await Promise.all([
-    sluice(["etl", "run", "etl_agg_alerts", "2022-02-30"]),
-    sluice(["etl", "run", "etl_agg_alerts", "2022-02-03", "2022-02-01"]),
-    sluice(["etl", "run", "etl_agg_alerts", "--days", "3"]),
-    sluice(["etl", "run", "hourly", "2022-02-03"]),
-    sluice(["etl", "run", "etl_agg_everything"]),
-    sluice(["etl", "run", "etl_agg_alerts"], false),
-  ]);
+  const answers = [];
+  for (const args of [
+    ["etl_agg_alerts", "2022-02-30"],
+    ["etl_agg_alerts", "2022-02-03", "2022-02-01"],
+    ["etl_agg_alerts", "--days", "3"],
+    ["hourly", "2022-02-03"],
+    ["etl_agg_everything"],
+  ])
+    answers.push(await sluice(["etl", "run", ...args]));
+  answers.push(await sluice(["etl", "run", "etl_agg_alerts"], false));
   expect(answers.map(({ code }) => code)).toEqual([2, 2, 2, 2, 2, 1]);
   expect(answers[5]?.err).toContain("no machine has a log: set DB_HOST");
 }, 60_000);
