@@ -53,6 +53,7 @@ export * from "./secrets.ts";
 export * from "./sensor-registry.ts";
 export * from "./sequence-repository.ts";
 export * from "./series-repository.ts";
+export * from "./source-readings-repository.ts";
 export * from "./telemetry-repository.ts";
 export * from "./tombstone-repository.ts";
 export * from "./trace-repository.ts";

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { backupCommand } from "./backup.ts";
 import { canScannerCommand } from "./can-scanner.ts";
+import { checkBigQueryCommand } from "./check-bigquery.ts";
 import { commandsCommand } from "./commands.ts";
 import { demoCommand } from "./demo.ts";
 import { devicesCommand } from "./devices.ts";
@@ -8,6 +9,7 @@ import { doctorCommand } from "./doctor.ts";
 import { etlCommand } from "./etl.ts";
 import { importCommand } from "./import.ts";
 import { influxCommand } from "./influx.ts";
+import { initialLoadCommand } from "./initial-load.ts";
 import { lagCommand } from "./lag.ts";
 import { ledgerCommand } from "./ledger.ts";
 import { machinesCommand } from "./machines.ts";
@@ -49,6 +51,8 @@ export function commands(): Command[] {
     demoCommand(),
     canScannerCommand(),
     importCommand(),
+    initialLoadCommand(),
+    checkBigQueryCommand(),
     etlCommand(),
     machinesCommand(),
     influxCommand(),
