@@ -32,6 +32,7 @@ export * from "./machine-table-repository.ts";
 export * from "./measurement-repository.ts";
 export * from "./measurement-rows.ts";
 export * from "./migrate.ts";
+export * from "./monitor-repository.ts";
 export * from "./notification-repository.ts";
 export * from "./open-db.ts";
 export * from "./pack-repository.ts";

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { alertsCommand } from "./alerts.ts";
 import { backupCommand } from "./backup.ts";
 import { canScannerCommand } from "./can-scanner.ts";
 import { checkBigQueryCommand } from "./check-bigquery.ts";
@@ -15,6 +16,7 @@ import { ledgerCommand } from "./ledger.ts";
 import { machinesCommand } from "./machines.ts";
 import { migrateCommand } from "./migrate.ts";
 import { migrateCanMessagesCommand } from "./migrate-can-messages.ts";
+import { monitorCommand } from "./monitor.ts";
 import { mosquittoCommand } from "./mosquitto.ts";
 import { packsCommand } from "./packs.ts";
 import { publishCommand } from "./publish.ts";
@@ -38,6 +40,8 @@ export function commands(): Command[] {
     doctorCommand(),
     lagCommand(),
     ledgerCommand(),
+    alertsCommand(),
+    monitorCommand(),
     tailCommand(),
     traceCommand(),
     devicesCommand(),
