@@ -40,7 +40,7 @@ export function parseView(params: URLSearchParams): View {
 
 /** The URL's part for a view. */
 export function formatView({ sensors, span, compareMs, bands }: View): URLSearchParams {
-  const params = new URLSearchParams(sensors.map((sensor) => ["s", sensor]));
+  const params = new URLSearchParams(sensors.map((sensor): [string, string] => ["s", sensor]));
   if ("lastMs" in span) params.set("last", spanText(span.lastMs));
   else {
     params.set("from", new Date(span.fromMs).toISOString());
