@@ -1,20 +1,22 @@
 import { hostname } from "node:os";
 import { connect, ErrorCode, Events, type NatsConnection, NatsError } from "nats";
 import type { Log } from "./log.ts";
+import { checkNatsDurability } from "./nats-durability.ts";
 import { classifyNats, LEDGER_BUCKET, type NatsLink } from "./nats-stream.ts";
 
 const API_TIMEOUT_MS = 3_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
- * Connects, and makes the bucket of the ledgers.
- * @throws OutageError where the server cannot be reached, or has no JetStream
+ * Connects to the server of the url, or any other of its `?nodes=host:port,…`, and makes the bucket of the ledgers.
+ * @throws OutageError where none can be reached, or has no JetStream; with `requireDurable`, Error where it is known not
+ * to keep what it acknowledges
  */
-export async function openNatsLink(url: string, log: Log): Promise<NatsLink> {
+export async function openNatsLink(url: string, log: Log, requireDurable = false): Promise<NatsLink> {
   const { searchParams, host, username, password } = new URL(url);
   try {
     const nc = await connect({
-      servers: host,
+      servers: [host, ...(searchParams.get("nodes") ?? "").split(",").filter((node) => node !== "")],
       ...(username ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) } : {}),
       name: `sluice-${hostname()}-${process.pid}`,
       maxReconnectAttempts: -1,
@@ -26,11 +28,8 @@ export async function openNatsLink(url: string, log: Log): Promise<NatsLink> {
     const jsm = await nc.jetstreamManager({ timeout: API_TIMEOUT_MS });
     const js = nc.jetstream({ timeout: API_TIMEOUT_MS });
     const replicas = Number(searchParams.get("replicas") ?? 1);
-    if (replicas < 3) {
-      const text =
-        "JetStream syncs to disk every two minutes by default: run three servers with replicas=3 and sync_interval always";
-      log.warn({ replicas }, text);
-    }
+    const monitor = searchParams.get("monitor") ?? undefined;
+    await checkNatsDurability({ version: nc.info?.version ?? "", replicas, monitor }, requireDurable, log);
     const kv = await js.views.kv(LEDGER_BUCKET, { replicas, history: 1 });
     const maxBytes = Number(searchParams.get("maxBytes") ?? -1);
     return { nc, js, jsm, kv, replicas, maxBytes, ...line, known: new Map(), asked: new Map(), log };

@@ -15,11 +15,15 @@ const CLOSE_WAIT_MS = 5_000;
 /**
  * The NATS JetStream driver. A bus stream is a JetStream stream with one subject; an entry is a message with
  * the headers `o` (ordinal of its first message) and `n`, and a JSON array as body. `?replicas=3` and
- * `?maxBytes=` in the url shape the streams it creates.
+ * `?maxBytes=` in the url shape the streams it creates; `?nodes=` names further servers, `?monitor=` where to check
+ * that they sync.
  * @throws OutageError where the server cannot be reached, or has no JetStream
  */
-export async function openNatsBus(url: string, { log, trim }: { log: Log; trim: TrimPolicy }): Promise<Bus> {
-  const link = await openNatsLink(url, log);
+export async function openNatsBus(
+  url: string,
+  { log, requireDurable, trim }: { log: Log; requireDurable: boolean; trim: TrimPolicy },
+): Promise<Bus> {
+  const link = await openNatsLink(url, log, requireDurable);
   const { nc } = link;
   const appenders = new Map<string, NatsAppender>();
   const readers = new Set<Reader>();

@@ -2,6 +2,8 @@ import type { Bus } from "./bus.ts";
 import { type Log, SILENT } from "./log.ts";
 import { openNatsBus } from "./nats.ts";
 import { openRedisBus } from "./redis.ts";
+import { openRedisClusterBus } from "./redis-cluster.ts";
+import { isClusterUrl } from "./redis-cluster-map.ts";
 import { DEFAULT_TRIM, type TrimPolicy } from "./trim-policy.ts";
 
 /** How a bus is opened. */
@@ -14,9 +16,8 @@ export interface OpenBusOptions {
 }
 
 /**
- * Opens the bus at `url`: `redis://` or `rediss://` is Redis Streams, `nats://` is
- * NATS JetStream. Whoever
- * opens it closes it; that closes its readers too.
+ * Opens the bus at `url`: `redis://` or `rediss://` is Redis Streams, `redis-cluster://` the same on a Redis Cluster,
+ * `nats://` is NATS JetStream. Whoever opens it closes it; that closes its readers too.
  * @throws OutageError where the server cannot be reached within ten seconds
  */
 export async function openBus(
@@ -26,6 +27,9 @@ export async function openBus(
   const { protocol } = new URL(url);
   if (protocol === "redis:" || protocol === "rediss:")
     return openRedisBus(url, { log, requireDurable, trim: { ...DEFAULT_TRIM, ...trim } });
-  if (protocol === "nats:") return openNatsBus(url, { log, trim: { ...DEFAULT_TRIM, ...trim } });
+  if (isClusterUrl(url))
+    return openRedisClusterBus(url, { log, requireDurable, trim: { ...DEFAULT_TRIM, ...trim } });
+  if (protocol === "nats:")
+    return openNatsBus(url, { log, requireDurable, trim: { ...DEFAULT_TRIM, ...trim } });
   throw new Error(`no bus driver for '${protocol}'`);
 }

@@ -3,6 +3,7 @@ import { OutageError } from "@sluice/shared-types";
 import type { Redis } from "ioredis";
 import type { Log } from "./log.ts";
 import { classify, failureOf, whenReady } from "./redis-connection.ts";
+import { findRange } from "./redis-keys.ts";
 import { APPEND, runScript } from "./redis-scripts.ts";
 
 const LANES = 2;
@@ -14,11 +15,20 @@ const APPEND_BYTES = 1024 * 1024;
 const QUEUE_BYTES = 64 * 1024 * 1024;
 /** How long a publish that was never sent waits for Redis before it is refused. */
 const QUEUE_WAIT_MS = 5_000;
+/** How long one look at the replicas takes; under the time after which a silent socket counts as dead. */
+const REPLICA_WAIT_MS = 1_000;
 /** How long Redis remembers the last sequence of a producer. */
 const PRODUCER_TTL_MS = 24 * 3_600_000;
 
 /** Refusals that come from within the script, after it has looked whether the sequence was appended before. */
 const REFUSED_BY_SCRIPT = /(OOM|MISCONF|READONLY|NOREPLICAS) /;
+
+/** How carefully it appends; see `RedisBusOptions`. */
+export interface AppenderOptions {
+  log: Log;
+  replicas: number;
+  aboveKnown: boolean;
+}
 
 interface Call {
   messages: readonly string[];
@@ -52,7 +62,12 @@ export interface Appender {
  * in the same turn of the event loop. Appends whose connection was cut are sent again in their order, under
  * their sequence, for as long as it takes: only then is known that they happened once.
  */
-export function createAppender(redis: Redis, stream: string, keys: readonly string[], log: Log): Appender {
+export function createAppender(
+  redis: Redis,
+  stream: string,
+  keys: readonly string[],
+  { log, replicas, aboveKnown }: AppenderOptions,
+): Appender {
   const producer = randomUUID();
   const idle: Lane[] = [];
   for (let lane = 0; lane < LANES; lane++) idle.push({ producer: `${producer}:${lane}`, sequence: 0 });
@@ -60,6 +75,8 @@ export function createAppender(redis: Redis, stream: string, keys: readonly stri
   let queuedBytes = 0;
   let scheduled = false;
   let closed = false;
+  /** Last ordinal that was accepted here. */
+  let reached = 0;
   const underWay = new Set<Promise<void>>();
 
   function publish(messages: readonly string[]): Promise<string[]> {
@@ -112,15 +129,17 @@ export function createAppender(redis: Redis, stream: string, keys: readonly stri
 
   async function send(lane: Lane, append: Append): Promise<void> {
     lane.sequence++;
-    const args = [lane.sequence, PRODUCER_TTL_MS, ...append.args];
     const all = [...keys, `${keys[0]}:producer:${lane.producer}`];
     for (let sent = false, unknown = false; ; ) {
       try {
         // Every sender waits on the same event, and so goes on in the order in which it was cut.
         await whenReady(redis, QUEUE_WAIT_MS);
         sent = true;
-        const reply = (await runScript(redis, APPEND, all, args)) as string;
-        deliver(append, reply.split(" "));
+        const args = [lane.sequence, PRODUCER_TTL_MS, aboveKnown ? reached : 0, ...append.args];
+        const reply = ((await runScript(redis, APPEND, all, args)) as string).split(" ");
+        if (replicas > 0) await confirm();
+        reached = Math.max(reached, findRange(reply.at(-1) ?? "")?.to ?? 0);
+        deliver(append, reply);
         return;
       } catch (error) {
         unknown ||= sent && (error instanceof OutageError || failureOf(error) === "cut");
@@ -133,6 +152,13 @@ export function createAppender(redis: Redis, stream: string, keys: readonly stri
         return;
       }
     }
+  }
+
+  /** Until enough replicas have what this connection has written. */
+  async function confirm(): Promise<void> {
+    const have = Number(await redis.call("WAIT", replicas, REPLICA_WAIT_MS));
+    if (have < replicas)
+      throw new OutageError("redis", `only ${have} of ${replicas} replicas have the append`);
   }
 
   /** While Redis is away: those that have waited too long and were never sent. */

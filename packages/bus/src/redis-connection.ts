@@ -1,5 +1,5 @@
 import { OutageError } from "@sluice/shared-types";
-import { Redis } from "ioredis";
+import { Redis, type RedisOptions } from "ioredis";
 import type { Log } from "./log.ts";
 
 /** Longest a command may block on the server: under the time after which a silent socket counts as dead. */
@@ -9,14 +9,26 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** How long opening waits for a server that is not there yet. */
 const OPEN_TIMEOUT_MS = 10_000;
 
+/** What a connection to a node of a cluster has besides. */
+export type ConnectionExtras = Pick<
+  RedisOptions,
+  "username" | "password" | "tls" | "Connector" | "reconnectOnError"
+>;
+
 /**
  * Connects. The connection reconnects by itself; a command that was under way when it was cut rejects, and is
  * never sent again by the driver: whoever sent it knows whether that is safe.
  * @throws OutageError where the server cannot be reached within ten seconds; the server's own error where it
  * refuses the credentials
  */
-export async function openConnection(url: string, name: string, log: Log): Promise<Redis> {
+export async function openConnection(
+  url: string,
+  name: string,
+  log: Log,
+  extra: ConnectionExtras = {},
+): Promise<Redis> {
   const redis = new Redis(url, {
+    ...extra,
     lazyConnect: true,
     protocol: 2,
     disableClientInfo: true,
@@ -78,7 +90,7 @@ export async function whenReady(
 }
 
 const REFUSALS =
-  /(?:^|-)(LOADING|OOM|MISCONF|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLICAS|MAXCLIENTS|UNKILLABLE)\b/;
+  /(?:^|-)(LOADING|OOM|MISCONF|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|BUSY|NOREPLICAS|MAXCLIENTS|UNKILLABLE)\b/;
 
 /** What an error of a command means: nobody answered, the server refuses for now, the group is gone, or a bug. */
 export type Failure = "cut" | "refused" | "nogroup" | "bug";

@@ -86,7 +86,8 @@ end
 `;
 
 /**
- * KEYS[3] producer. ARGV: sequence, ttlMs, then for each entry: count, messages. Gives `<sequence> <id>...`.
+ * KEYS[3] producer. ARGV: sequence, ttlMs, an ordinal to go on above (0: none), then for each entry: count, messages.
+ * Gives `<sequence> <id>...`.
  * A sequence that was appended before appends nothing and gives the same ids again. The first write is XADD:
  * where Redis refuses it (memory, disk), nothing has happened.
  */
@@ -95,7 +96,11 @@ local seq = tonumber(ARGV[1])
 local done = redis.call('GET', KEYS[3])
 if done then
   local at = tonumber(string.match(done, '^%d+'))
-  if at == seq then return done end
+  if at == seq then
+    -- A write, so that WAIT on this connection is about what was appended on another.
+    redis.pcall('PEXPIRE', KEYS[3], ARGV[2])
+    return done
+  end
   if at > seq then return redis.error_reply('STALE sequence ' .. ARGV[1] .. ' after ' .. at) end
 end
 local state = redis.call('HMGET', ledger, 'accepted', 'clock')
@@ -109,6 +114,8 @@ end
 if not accepted then
   if redis.call('EXISTS', stream) == 1 then resume() else accepted = 0 end
 end
+-- Accepted and gone, with a primary that had it alone: the gap names it.
+accepted = math.max(accepted, tonumber(ARGV[3]))
 local time = redis.call('TIME')
 local ms = math.max(time[1] * 1000 + math.floor(time[2] / 1000), clock)
 local function add(ordinal, at, n)
@@ -120,7 +127,7 @@ local function add(ordinal, at, n)
   end
   return redis.pcall(unpack(args))
 end
-local result, at = { ARGV[1] }, 3
+local result, at = { ARGV[1] }, 4
 while at <= #ARGV do
   local n = tonumber(ARGV[at])
   local id = add(accepted + 1, at, n)

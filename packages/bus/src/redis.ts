@@ -19,18 +19,36 @@ const READY_WAIT_MS = 5_000;
 const PING_WAIT_MS = 1_000;
 const CLOSE_WAIT_MS = 5_000;
 
+/** What a bus on one Redis is told. */
+export interface RedisBusOptions {
+  log: Log;
+  requireDurable: boolean;
+  trim: TrimPolicy;
+  /** How many replicas must have an append before it is accepted. */
+  replicas?: number;
+  /** Count on above the last ordinal this process was given, where the server knows a lower one. */
+  aboveKnown?: boolean;
+}
+
+/** The Redis Streams driver, on the Redis at `url`; see {@link openRedisBusOn}. */
+export function openRedisBus(url: string, options: RedisBusOptions): Promise<Bus> {
+  return openRedisBusOn((name) => openConnection(url, name, options.log), options);
+}
+
 /**
  * The Redis Streams driver. An entry has the fields `o` (ordinal of its first message), `n` (count) and one
  * `m` per message; `<stream>:ledger` counts.
  * @throws OutageError where the server cannot be reached; with `requireDurable`, Error where
  * its settings lose acknowledged messages
  */
-export async function openRedisBus(
-  url: string,
-  { log, requireDurable, trim }: { log: Log; requireDurable: boolean; trim: TrimPolicy },
+export async function openRedisBusOn(
+  connect: (name: string) => Promise<Redis>,
+  { log, requireDurable, trim, replicas = 0, aboveKnown = false }: RedisBusOptions,
 ): Promise<Bus> {
   const name = `sluice-${hostname()}-${process.pid}`;
-  const redis = await openConnection(url, name, log);
+  const redis = await connect(name);
+  // Waiting for replicas holds up a connection: nothing else may be on it.
+  const appending = replicas > 0 ? await connect(`${name}-append`) : redis;
   const appenders = new Map<string, Appender>();
   const readers = new Set<Reader>();
   let closing: Promise<void> | undefined;
@@ -38,6 +56,7 @@ export async function openRedisBus(
     await checkDurability(redis, requireDurable, log);
   } catch (error) {
     redis.disconnect();
+    appending.disconnect();
     throw classify(error);
   }
 
@@ -54,7 +73,7 @@ export async function openRedisBus(
   function appender(stream: string): Appender {
     let found = appenders.get(stream);
     if (!found) {
-      found = createAppender(redis, stream, streamKeys(stream), log);
+      found = createAppender(appending, stream, streamKeys(stream), { log, replicas, aboveKnown });
       appenders.set(stream, found);
     }
     return found;
@@ -80,7 +99,7 @@ export async function openRedisBus(
         await runScript(r, ENSURE, streamKeys(stream), [group]);
       }),
     async reader(options) {
-      const blocking = await openConnection(url, `${name}-${options.consumer}`, log);
+      const blocking = await connect(`${name}-${options.consumer}`);
       try {
         const reader = await openRedisReader({ redis, blocking, trim, log }, options);
         readers.add(reader);
@@ -111,6 +130,7 @@ export async function openRedisBus(
         await Promise.all([...readers].map((reader) => reader.close()));
         await Promise.all([...appenders.values()].map((a) => a.close(CLOSE_WAIT_MS)));
         redis.disconnect();
+        appending.disconnect();
       })();
       return closing;
     },

@@ -5,6 +5,7 @@ export * from "./mosquitto.ts";
 export * from "./nats.ts";
 export * from "./postgres.ts";
 export * from "./redis.ts";
+export * from "./redis-cluster.ts";
 export * from "./server.ts";
 export * from "./spawn-bound.ts";
 export * from "./victoria-metrics.ts";

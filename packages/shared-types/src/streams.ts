@@ -1,7 +1,7 @@
 /** The map of the bus: every stream and every consumer group, in one place. */
 
 /** Streams that carry messages. `can:raw` keeps the name its document gave it. */
-export type StreamKind = "telemetry" | "rejected" | "commands" | "outcomes";
+export type StreamKind = "telemetry" | "rejected" | "commands" | "outcomes" | "sessions";
 
 /** The stream key of a partition, hash-tagged so that its companions share a Redis Cluster slot. */
 export function streamKey(kind: StreamKind, partition = 0): string {
@@ -10,6 +10,9 @@ export function streamKey(kind: StreamKind, partition = 0): string {
 
 /** Raw CAN frames, as the source system named it. */
 export const CAN_STREAM = "can:raw";
+
+/** All gateways together, on `sessions`: what everybody has heard may go. */
+export const SESSIONS_GROUP = "gateway";
 
 /** Consumer groups by what they do. */
 export const GROUPS = {

@@ -48,6 +48,10 @@ export interface Broker extends Resource {
   /** Who listens for which device, and the way to one of them that tells whether it arrived. */
   readonly deliveries: Deliveries;
   readonly confirmed: ConfirmedPublish;
+  /** Calls these when a client has connected, and when it is gone. */
+  onSession(came: (clientId: string) => void, left: (clientId: string) => void): void;
+  /** Ends the connection of a client that has come back elsewhere; its last will is not published. */
+  cut(clientId: string): void;
   /** Open connections, and those of them that are authenticated. */
   connections(): { open: number; authenticated: number };
 }
@@ -87,6 +91,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
   const byClientId = new Map<string, Session>();
   const unknown = new Set<Session>();
   const quiet = createLimiter(QUIET_MS);
+  const listeners = { came: (_: string) => {}, left: (_: string) => {} };
   let closing = false;
   /** Handed to ingest and not settled: also what is still looked up and not in the appender yet. */
   const waiting = { messages: 0, bytes: 0 };
@@ -287,6 +292,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     if (will) session.will = will;
     if (other) other.superseded = true;
     byClientId.set(client.id, session);
+    listeners.came(client.id);
     session.credential = credential;
     session.hash = hash;
     access.admitted(session);
@@ -309,6 +315,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
       unknown.delete(session);
       if (session.clientId !== undefined && byClientId.get(session.clientId) === session) {
         byClientId.delete(session.clientId);
+        listeners.left(session.clientId);
       }
       deliveries.forget(session);
     });
@@ -380,6 +387,13 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     publish: deliveries.send,
     deliveries,
     confirmed,
+    onSession: (came, left) => void Object.assign(listeners, { came, left }),
+    cut: (clientId) => {
+      const session = byClientId.get(clientId);
+      if (!session) return;
+      session.superseded = true;
+      session.conn.destroy();
+    },
     connections: () => ({ open: sessions.all.size, authenticated: byClientId.size }),
     ping: async () => {},
     close: async () => {

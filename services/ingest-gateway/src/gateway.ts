@@ -25,7 +25,9 @@ import { type Outcomes, openOutcomes } from "./outcomes.ts";
 import { openPresence } from "./presence.ts";
 import { createQuota } from "./quota.ts";
 import { createRefusalLog } from "./refusal-log.ts";
+import { openSessionNews } from "./session-news.ts";
 import { openSubscriber, type Subscriber } from "./subscribe.ts";
+import { openSystemAlerts } from "./system-alerts.ts";
 import type { TlsFiles } from "./tls.ts";
 import { createTopicReader, parseTopicMaps } from "./topic-reader.ts";
 
@@ -81,6 +83,8 @@ export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
       strictClientId: config.SLUICE_STRICT_CLIENT_ID,
     },
   );
+  const sessions = await openSessionNews(bus, instance, broker.cut, log);
+  broker.onSession(sessions.came, sessions.left);
   const listeners = await openListeners(
     { broker, turnedAway, log },
     {
@@ -130,6 +134,16 @@ export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
   });
   deliveries.onListen(commands.look);
   outside.onHeard(commands.look);
+  const alerts = await openSystemAlerts({
+    ...{ bus, log, root: config.SLUICE_TOPIC_ROOT },
+    publish: [
+      (topic, payload) => broker.publish(topic, payload, 1),
+      (topic, payload) =>
+        void subscriber
+          ?.publish(topic, payload, { qos: 1, retain: true })
+          .catch((error: unknown) => log.debug({ err: error }, "an alert was not told outside")),
+    ],
+  });
   tellStored(outcomes, config, broker, subscriber, log);
   countConnections(deps.metrics, broker);
   const ports = {
@@ -138,9 +152,18 @@ export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
     ...(https ? { https: https.port } : {}),
   };
   log.info({ ports, subscriber: config.MQTT_URL !== undefined }, "gateway is open");
-  const resources = [subscriber, http, https, listeners, broker, commands, presence, outcomes].filter(
-    (r) => r !== undefined,
-  );
+  const resources = [
+    subscriber,
+    http,
+    https,
+    listeners,
+    broker,
+    sessions,
+    commands,
+    alerts,
+    presence,
+    outcomes,
+  ].filter((r) => r !== undefined);
   return {
     ports,
     ingest,
@@ -151,8 +174,10 @@ export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
       await Promise.all([subscriber?.close(), http?.close(), https?.close()]);
       // A listener is closed only when its connections are: the broker ends them.
       await Promise.all([listeners.close(), broker.close()]);
+      await sessions.close();
       await claims.close();
       await commands.close();
+      await alerts.close();
       await admission.close();
       await parts.settled();
       await presence.close();
