@@ -19,6 +19,8 @@ export interface FirstValues {
   admit(point: Point): { point?: Point; conflicts: ValueConflict[] };
   /** Takes the point's values as the valid ones: an explicit correction. */
   replace(point: Point): void;
+  /** Points were deleted: what was first is not known any more. */
+  forget(): void;
 }
 
 /** Creates a memory of the last `capacity` to twice `capacity` points. */
@@ -55,6 +57,10 @@ export function createFirstValues(capacity: number): FirstValues {
     replace(point) {
       const key = keyOf(point);
       keep(key, { ...(young.get(key) ?? old.get(key)), ...point.fields });
+    },
+    forget() {
+      young = new Map();
+      old = young;
     },
   };
 }

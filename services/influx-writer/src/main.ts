@@ -5,6 +5,7 @@ import { runService } from "@sluice/service-kit";
 import { Config } from "./config.ts";
 import { consumePartitions } from "./consume-partitions.ts";
 import { openDeviceDirectory } from "./device-tags.ts";
+import { openErasures } from "./erasures.ts";
 import { createFirstValues } from "./first-values.ts";
 import { influxOptions } from "./influx-options.ts";
 import { openParkedSource } from "./parked-source.ts";
@@ -20,12 +21,14 @@ await runService("influx-writer", Config, async ({ config, log, metrics, signal,
   const influx = use("influx", openInflux(influxOptions(config)));
   const parked = use("parked", openParkedSource(config.DATABASE_URL));
   const writeBatch = createWriteBatch({
+    influxVersion: influx.version,
     points: createPointWriter(influx, config.INFLUXDB_BATCH_SIZE),
     batchSize: config.INFLUXDB_BATCH_SIZE,
     directory,
     tagHistory: createTagHistory(),
     budget: createSeriesBudget(config.SLUICE_SENSOR_BUDGET),
     firstValues: createFirstValues(5_000),
+    erasures: use("erasures", openErasures(influx, config.DATABASE_URL, log)),
     reject: createReject(bus),
     onWritten: createWriteMetrics(metrics, log),
   });

@@ -1,14 +1,16 @@
 import type { ConsumeOptions, Entry, EntryOutcome } from "@sluice/bus";
-import type { Point, PointWriter } from "@sluice/influx";
+import type { InfluxVersion, Point, PointWriter } from "@sluice/influx";
 import {
   decodeMessage,
   InvalidInputError,
+  isTombstone,
   type Reason,
   type Rejected,
   type Telemetry,
 } from "@sluice/shared-types";
 import { toPoints } from "./data-model.ts";
 import type { DeviceDirectory } from "./device-tags.ts";
+import type { Erasures } from "./erasures.ts";
 import type { FirstValues } from "./first-values.ts";
 import { type Refusal, toRejected } from "./rejection.ts";
 import type { SeriesBudget } from "./series-budget.ts";
@@ -17,12 +19,14 @@ import type { TagHistory } from "./tag-history.ts";
 /** What writing a batch needs. */
 export interface WriteBatchDependencies {
   points: PointWriter;
+  influxVersion: InfluxVersion;
   /** Points that are gathered before they are written. */
   batchSize: number;
   directory: DeviceDirectory;
   tagHistory: TagHistory;
   budget: SeriesBudget;
   firstValues: FirstValues;
+  erasures: Pick<Erasures, "erase" | "recall" | "leave">;
   /** Resolves once they are durable. */
   reject(rejected: readonly Rejected[]): Promise<void>;
   /** Told of every batch that is settled. */
@@ -45,6 +49,10 @@ export interface WrittenBatch {
 /** One message on its way. */
 interface Item {
   id: string;
+  /** Position among all messages of the stream; 0 where somebody appended it by hand. */
+  ordinal: number;
+  /** It may have been published before a tombstone that was carried out already. */
+  late: boolean;
   text: string;
   /** Undefined where it could not be read. */
   device?: string;
@@ -97,6 +105,11 @@ export function createWriteBatch(
       outgoing = [];
     };
     for (const slice of sliceItems(items)) {
+      if (slice.some(({ text }) => isTombstone(text))) {
+        await flush();
+        for (const item of slice) await erase(item, dependencies);
+        continue;
+      }
       await preparePoints(slice, dependencies, outgoing);
       if (outgoing.length >= batchSize) await flush();
     }
@@ -120,15 +133,21 @@ export function createWriteBatch(
 const SLICE_MESSAGES = 512;
 const SLICE_CHARS = 1_000_000;
 
-/** Parts of a batch that are decoded at a time: points take less memory than messages. */
+/** Parts of a batch that are decoded at a time: points take less memory than messages. A tombstone is one of its own. */
 function* sliceItems(items: readonly Item[]): Generator<Item[]> {
   let slice: Item[] = [];
   let chars = 0;
   for (const item of items) {
-    if (slice.length >= SLICE_MESSAGES || (chars > 0 && chars + item.text.length > SLICE_CHARS)) {
+    const alone = isTombstone(item.text);
+    const full = slice.length >= SLICE_MESSAGES || chars + item.text.length > SLICE_CHARS;
+    if (slice.length > 0 && (full || alone)) {
       yield slice;
       slice = [];
       chars = 0;
+    }
+    if (alone) {
+      yield [item];
+      continue;
     }
     slice.push(item);
     chars += item.text.length;
@@ -136,9 +155,11 @@ function* sliceItems(items: readonly Item[]): Generator<Item[]> {
   if (slice.length > 0) yield slice;
 }
 
-const createItems = ({ id, messages }: Entry): Item[] =>
+const createItems = ({ id, ordinal, attempts, messages }: Entry): Item[] =>
   messages.map((text, i) => ({
     id: `${id}#${i}`,
+    ordinal: ordinal === 0 ? 0 : ordinal + i,
+    late: attempts !== 1,
     text,
     points: 0,
     stored: 0,
@@ -159,6 +180,21 @@ function readMessage(item: Item): Telemetry | undefined {
   }
 }
 
+/** Carries a tombstone out; one that cannot be, or cannot be read, is refused by name. */
+async function erase(
+  item: Item,
+  { erasures, firstValues, influxVersion }: WriteBatchDependencies,
+): Promise<void> {
+  const tombstone = readMessage(item)?.tombstone;
+  if (!tombstone) return;
+  if (influxVersion === 3) {
+    item.refusals.push({ reason: "bad_value", detail: "InfluxDB 3 cannot delete: the points stay" });
+    return;
+  }
+  await erasures.erase(tombstone, item.ordinal);
+  firstValues.forget();
+}
+
 async function preparePoints(
   items: readonly Item[],
   dependencies: WriteBatchDependencies,
@@ -167,8 +203,10 @@ async function preparePoints(
   const messages = items.map(readMessage);
   const devices = messages.flatMap((message) => (message ? [message.device] : []));
   const known = await dependencies.directory.find(devices);
-  for (const [i, message] of messages.entries()) {
+  if (items.some(({ late }) => late)) await dependencies.erasures.recall(devices);
+  for (const [i, whole] of messages.entries()) {
     const item = items[i];
+    const message = whole && item && dependencies.erasures.leave(whole, item.ordinal);
     const present = message && known.get(message.device);
     if (!item || !present) continue;
     const tags = dependencies.tagHistory.tagsAt(message.device, message.samples[0]?.timeUs ?? 0, present);

@@ -3,6 +3,7 @@ import { createPointWriter, identifier, influxQl, openInflux } from "@sluice/inf
 import { streamKey } from "@sluice/shared-types";
 import { useInflux } from "@sluice/testkit";
 import { openDeviceDirectory } from "../src/device-tags.ts";
+import { openErasures } from "../src/erasures.ts";
 import { createFirstValues } from "../src/first-values.ts";
 import { createSeriesBudget } from "../src/series-budget.ts";
 import { createTagHistory } from "../src/tag-history.ts";
@@ -52,6 +53,8 @@ beforeAll(async () => {
     directory,
     budget: createSeriesBudget(256),
     firstValues: createFirstValues(1000),
+    influxVersion: 1,
+    erasures: openErasures(influx, undefined, { warn() {} }),
     tagHistory: createTagHistory(),
     reject: async (rejected) => {
       throw new Error(`nothing is to be refused on ${streamKey("rejected")}: ${JSON.stringify(rejected)}`);

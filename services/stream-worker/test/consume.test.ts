@@ -30,7 +30,7 @@ test("two workers share a stream: the ledger balances and no receipt is left", a
   const loops = await Promise.all(workers.map((worker, i) => runLoops(worker, `w${i}`)));
   const bus = workers[0]?.bus;
   await Promise.all(["p", "q", "r"].map((device) => bus?.publish(TELEMETRY, many(device, 2000))));
-  await waitFor(async () => (await bus?.ledger(TELEMETRY))?.[0]?.stored === 6000);
+  await waitFor(async () => (await bus?.ledger(TELEMETRY))?.[0]?.stored === 6000, { timeoutMs: 30_000 });
   expect((await bus?.ledger(TELEMETRY))?.[0]).toMatchObject({
     accepted: 6000,
     pending: 0,
@@ -57,7 +57,7 @@ test("what a killed worker had committed but not acknowledged counts as stored, 
   }
   await dead.close();
   const loops = await runLoops(worker, "heir");
-  await waitFor(async () => (await worker.bus.ledger(TELEMETRY))[0]?.stored === (before?.stored ?? 0) + 300);
+  await waitFor(async () => (await worker.bus.ledger(TELEMETRY))[0]?.stored === (before?.stored ?? 0) + 300, { timeoutMs: 30_000 });
   expect((await worker.bus.ledger(TELEMETRY))[0]).toMatchObject({
     balanced: true,
     duplicate: before?.duplicate,
