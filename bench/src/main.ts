@@ -2,12 +2,13 @@
 import { parseArgs } from "node:util";
 import { benchDrain, INFLUX, POSTGRES } from "./drain.ts";
 import { benchE2e } from "./e2e.ts";
+import { benchEtl } from "./etl.ts";
 import { benchHttp } from "./http.ts";
 import { benchMachines } from "./machines.ts";
 import { benchMosquitto } from "./mosquitto.ts";
 import { READINGS_PER_MESSAGE } from "./payload.ts";
 
-const USAGE = `Usage: npm run bench -- <case> [--seconds N] [--rate N] [--messages N] [--days N] [--json]
+const USAGE = `Usage: npm run bench -- <case> [--seconds N] [--rate N] [--messages N] [--readings N] [--days N] [--json]
 
 Cases:
   e2e       MQTT QoS 1 into the built-in broker, committed rows out; group postgres alone
@@ -16,6 +17,7 @@ Cases:
   http      batches over HTTP
   influx    a backlog is written to InfluxDB
   drain     a backlog of 1 million messages is stored
+  etl       8.64 million readings of 1,000 sensors are rolled up, with 100,000 late ones; [--readings N]
   machines  a machine's log is aggregated, twice; [--days N], by default a year of 10 million rows
 
 Example: npm run bench -- e2e --seconds 60 --json
@@ -27,6 +29,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "60" },
     rate: { type: "string", default: "80000" },
     messages: { type: "string", default: "1000000" },
+    readings: { type: "string", default: "8640000" },
     days: { type: "string", default: "365" },
     json: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -41,6 +44,16 @@ const cases: Record<string, () => Promise<object>> = {
   http: () => benchHttp({ seconds }, say),
   mosquitto: () => benchMosquitto({ seconds, rate: Number(values.rate) / READINGS_PER_MESSAGE }, say),
   drain: () => benchDrain(POSTGRES, { messages: Number(values.messages) }, say),
+  etl: () =>
+    benchEtl(
+      {
+        readings: Number(values.readings),
+        sensors: 1000,
+        late: 100_000,
+        ingestSeconds: Math.min(seconds, 20),
+      },
+      say,
+    ),
   machines: () => benchMachines({ days: Number(values.days) }, say),
   influx: () => benchDrain(INFLUX, { messages: Number(values.messages) }, say),
 };
