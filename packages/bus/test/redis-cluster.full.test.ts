@@ -108,6 +108,7 @@ describe("the Redis Cluster driver", () => {
     const raw = new Redis(primary.port);
     await raw.config("SET", "requirepass", "changed");
     await raw.call("CLIENT", "KILL", "TYPE", "replica");
+    await waitFor(async () => ((await raw.call("ROLE")) as unknown[][])[2]?.length === 0, patient);
     raw.disconnect();
     const lost = Array.from({ length: 10 }, (_, i) => `lost${i}`);
     for (const text of lost) await bus.publish(stream, [text]);

@@ -97,6 +97,8 @@ export const variables = {
   REDIS_URL: url("redis", "rediss", "redis-cluster", "rediss-cluster", "unix"),
   BUS_URL: url("redis", "rediss", "redis-cluster", "rediss-cluster", "unix", "nats", "tls").optional(),
   DATABASE_URL: url("postgres", "postgresql"),
+  /** Past a pooler in transaction mode, for what needs a session: being told of changed credentials. */
+  DATABASE_DIRECT_URL: url("postgres", "postgresql").optional(),
   MQTT_URL: url("mqtt", "mqtts", "ws", "wss")
     .refine(
       (text) => !URL.canParse(text) || new URL(text).search === "",

@@ -6,6 +6,7 @@ export const Config = createConfig(
   "REDIS_URL",
   "BUS_URL",
   "DATABASE_URL",
+  "DATABASE_DIRECT_URL",
   "MQTT_URL",
   "SLUICE_HOST",
   "SLUICE_MQTT_PORT",

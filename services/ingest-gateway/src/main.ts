@@ -14,7 +14,7 @@ await runService("ingest-gateway", Config, async ({ config, log, metrics, signal
   const credentials = use(
     "credentials",
     await openCredentials({
-      databaseUrl: config.DATABASE_URL,
+      databaseUrl: config.DATABASE_DIRECT_URL ?? config.DATABASE_URL,
       keyValue,
       pepper: config.SLUICE_PEPPER,
       log,

@@ -25,7 +25,7 @@ const ACCESS: Readonly<Record<string, ServiceAccess>> = {
   "ingest-gateway": {
     postgres: "sluice_gateway",
     redis: ["sluice:*", "device:*", "heartbeat:*", ...CAN, CAN_LIVE],
-    secrets: ["SLUICE_PEPPER", "MQTT_URL"],
+    secrets: ["SLUICE_PEPPER", "MQTT_URL", "DATABASE_DIRECT_URL"],
   },
   "stream-worker": { postgres: "sluice_worker", redis: [...BUS, ...CAN] },
   "influx-writer": { postgres: "sluice_worker", redis: BUS, influx: "sluice_writer" },

@@ -116,7 +116,7 @@ function influxVariables({ influx }: Omit<ServerSet, "private">): Record<string,
 
 /** Variables that are a secret or carry one. */
 const SECRET =
-  /^(REDIS|BUS|DATABASE|MQTT|INFLUXDB|SLUICE_MOSQUITTO|SLUICE_SMTP)_URL$|PASSWORD|USERNAME|TOKEN|PEPPER|SECRET|API_KEY/;
+  /^(REDIS|BUS|DATABASE|DATABASE_READ|DATABASE_DIRECT|MQTT|INFLUXDB|SLUICE_MOSQUITTO|SLUICE_SMTP)_URL$|PASSWORD|USERNAME|TOKEN|PEPPER|SECRET|API_KEY/;
 
 /** The user's own variables, secrets only if they are among `secrets`. */
 function inherited(secrets: readonly string[]): Record<string, string> {
