@@ -136,6 +136,30 @@ test("what only InfluxDB has is sent as it was, or deleted without what stands b
   expect(sensorsOf(await compare())).toEqual([]);
 }, 30_000);
 
+test("what was deleted on purpose is taken out of InfluxDB, and never sent back", async () => {
+  const fromUs = FROM_MS * 1000;
+  await db.execute(
+    `INSERT INTO tombstone (stream, ordinal, message_id, device, from_time, to_time, published_at)
+     VALUES ('s', 1, 'm', 'd1', $1, $2, now())`,
+    [new Date(FROM_MS), new Date(FROM_MS + HOUR_MS)],
+  );
+  await db.execute(
+    `DELETE FROM measurement m USING iot.sensors s JOIN iot.devices d ON d.id = s.device_id
+      WHERE s.id = m.sensor_id AND device_code = 'd1' AND m.time < $1`,
+    [new Date(FROM_MS + HOUR_MS)],
+  );
+  expect(sensorsOf(await compare())).toEqual([
+    "d1/led extra 10",
+    "d1/location extra 10",
+    "d1/temperature extra 10",
+  ]);
+  expect((await repair("send")).sent).toEqual([]);
+  expect(sensorsOf(await compare())).toEqual([]);
+  const left = await influx.query(`SELECT * FROM temperature WHERE time <= ${(fromUs + 100) * 1000}`);
+  expect(left).toMatchObject([{ rows: [{ note: "x", temperature: null }] }]); // texts are not compared
+  await db.execute("TRUNCATE tombstone");
+}, 30_000);
+
 test("what PostgreSQL's retention has taken away is not missed", async () => {
   await db.execute(
     `INSERT INTO retention_horizon (sensor_id, horizon)

@@ -1,4 +1,4 @@
-import { type Db, findDeviceFacts, type StoredReading } from "@sluice/db";
+import { type Db, findDeviceFacts, listTombstones, type StoredReading } from "@sluice/db";
 import { createPointWriter, fieldNameOf, type Influx, influxQl, type Point } from "@sluice/influx";
 import { encodeMessage } from "@sluice/shared-types";
 import { type InfluxReading, listMeasurements } from "./influx-readings.ts";
@@ -24,7 +24,8 @@ const SAMPLES_PER_MESSAGE = 100;
 
 /**
  * Creates what mends a stretch: writes to InfluxDB what PostgreSQL has and it has not, or has with another value, into
- * the series that the field is in already; sends what only InfluxDB has the way of all telemetry, or deletes it.
+ * the series that the field is in already; sends what only InfluxDB has the way of all telemetry, or deletes it, always
+ * where PostgreSQL knows of a deletion.
  * Resolves with the number of points that InfluxDB would not take. Doing it again changes nothing.
  */
 export function createMender(
@@ -37,9 +38,16 @@ export function createMender(
     const { missing, differing, extra } = differences;
     const points = [...(await placeMissing(db, influx, device, missing)), ...differing.map(corrected)];
     const refused = points.length === 0 ? [] : await writer.write(points);
-    if (policy === "send") {
-      for (const message of messagesOf(device, extra)) await publish(device, message);
-    } else if (policy === "delete") await deletePoints(influx, extra);
+    if (policy !== "keep" && extra.length > 0) {
+      const deletions = await listTombstones(db, [device]);
+      // what was deleted on purpose must not come back
+      const gone = (timeUs: number) =>
+        deletions.some(({ fromUs, toUs }) => timeUs >= fromUs && timeUs < toUs);
+      const isUnwanted = ({ timeUs }: InfluxReading) => policy === "delete" || gone(timeUs);
+      await deletePoints(influx, extra.filter(isUnwanted));
+      const lost = extra.filter((reading) => !isUnwanted(reading));
+      for (const message of messagesOf(device, lost)) await publish(device, message);
+    }
     return refused.length;
   };
 }
