@@ -82,13 +82,6 @@ const pool = there ? useServer(() => startPgbouncer({ target: postgres.url, pool
       );
       // The pool's eight, and the one session that is told of changed credentials.
       expect(connections?.n).toBeLessThanOrEqual(10);
-      // Told past the pool at once, not at the next look half a minute later.
-      await createFleet(direct, PEPPER, {
-        username: "pooled-late",
-        devices: ["pooled-9"],
-        type: "test",
-        overlapMs: 0,
-      });
     } finally {
       await direct.close();
     }
