@@ -10,6 +10,7 @@ import {
 import { createSimulatedDevices, readPack } from "@sluice/packs";
 import { startPostgres } from "@sluice/servers";
 import type { Progress } from "./e2e.ts";
+import { readProcessCost } from "./process-cost.ts";
 
 /** Figures of aggregating the log of one machine. */
 export interface MachinesReport {
@@ -20,6 +21,8 @@ export interface MachinesReport {
   secondsAgain: Record<string, number>;
   totalSeconds: number;
   totalSecondsAgain: number;
+  /** CPU of the first time, this process and PostgreSQL together. */
+  cpuSeconds: number;
   /** Rows that the second time inserted or changed. */
   changedAgain: number;
   /** Largest memory of this process, which runs the jobs. */
@@ -51,7 +54,9 @@ export async function benchMachines(options: { days: number }, say: Progress): P
     const rows = await fillSource(source, options.days);
     say(`${rows} rows`);
     await putMachine(own, { machineId: "machine-1", name: "simulated" });
+    const before = readProcessCost(process.pid).cpuSeconds;
     const first = await runAll(own, stores, say);
+    const cpuSeconds = Math.round(readProcessCost(process.pid).cpuSeconds - before);
     const again = await runAll(own, stores, say);
     return {
       rows,
@@ -60,6 +65,7 @@ export async function benchMachines(options: { days: number }, say: Progress): P
       secondsAgain: again.seconds,
       totalSeconds: sum(first.seconds),
       totalSecondsAgain: sum(again.seconds),
+      cpuSeconds,
       changedAgain: again.changed,
       peakRssMb: Math.round(process.resourceUsage().maxRSS / 1024),
     };
