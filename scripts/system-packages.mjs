@@ -17,6 +17,7 @@ const PROGRAMS = [
 const FOR_TESTS = [
   { program: "victoria-metrics", package: "victoria-metrics" },
   { program: "chromium", package: "chromium" },
+  { program: "promtool", package: "prometheus" },
 ];
 
 /** Makes sure that what `up` starts is installed. `services` is the `--services` list, if any. */
