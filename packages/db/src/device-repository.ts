@@ -21,6 +21,10 @@ export interface Device {
   clock: string | null;
   /** Server time minus device time, learned from its live messages; null where it gives no time. */
   clockSkewMs: number | null;
+  facilityId: number;
+  zoneId: number | null;
+  roomId: number | null;
+  rackId: number | null;
   sensors: number;
   createdAt: Date;
 }
@@ -41,6 +45,7 @@ const COLUMNS = `SELECT d.device_code AS id, d.id AS "deviceId", d.device_type A
        d.location_description AS location, coalesce(c.status, 'none') AS access, c.username, d.status,
        d.last_heartbeat AS "lastHeartbeat", d.last_data_received AS "lastDataReceived",
        d.clock, d.clock_skew_ms AS "clockSkewMs",
+       d.facility_id AS "facilityId", d.zone_id AS "zoneId", d.room_id AS "roomId", d.rack_id AS "rackId",
        (SELECT count(*) FROM iot.sensors s WHERE s.device_id = d.id) AS sensors, d.created_at AS "createdAt"
   FROM iot.devices d
   LEFT JOIN LATERAL (SELECT c.username, c.status FROM iot.credential_devices o

@@ -4,6 +4,11 @@ import type { Device } from "./device-repository.ts";
 import type { Db, Queries } from "./open-db.ts";
 import type { Actor } from "./user-repository.ts";
 
+/** What is to be added is there already, or what is to be taken away is still used. */
+export class RegistryConflictError extends Error {
+  override readonly name = "RegistryConflictError";
+}
+
 /** Which devices: those after a device id, only some, only of a status. */
 export interface DeviceFilter {
   after?: string | undefined;
@@ -39,6 +44,7 @@ export function listDevicePage(db: Queries, filter: DeviceFilter, limit: number)
      SELECT d.device_code AS id, d.id AS "deviceId", d.device_type AS type, d.name, d.location_description AS location,
             coalesce(c.status, 'none') AS access, c.username, d.status, d.last_heartbeat AS "lastHeartbeat",
             d.last_data_received AS "lastDataReceived", d.clock, d.clock_skew_ms AS "clockSkewMs",
+            d.facility_id AS "facilityId", d.zone_id AS "zoneId", d.room_id AS "roomId", d.rack_id AS "rackId",
             (SELECT count(*) FROM iot.sensors s WHERE s.device_id = d.id) AS sensors, d.created_at AS "createdAt",
             g.gaps, g.missing, r.n AS "readingsPerMinute"
        FROM page d
@@ -79,6 +85,10 @@ export interface DeviceChange {
   status?: "online" | "offline" | "maintenance" | "error" | undefined;
   firmware?: string | undefined;
   hardware?: string | undefined;
+  facilityId?: number | undefined;
+  zoneId?: number | null | undefined;
+  roomId?: number | null | undefined;
+  rackId?: number | null | undefined;
 }
 
 /** Changes a device. @throws NotFoundError */
@@ -98,6 +108,10 @@ export async function updateDevice(
       status: "status",
       firmware: "firmware_version",
       hardware: "hardware_version",
+      facilityId: "facility_id",
+      zoneId: "zone_id",
+      roomId: "room_id",
+      rackId: "rack_id",
     },
   });
 }

@@ -1,4 +1,4 @@
-import { DeviceExistsError, LastAdminError, UserExistsError } from "@sluice/db";
+import { DeviceExistsError, LastAdminError, RegistryConflictError, UserExistsError } from "@sluice/db";
 import { type Log, sendProblem } from "@sluice/service-kit";
 import { InvalidInputError, NotFoundError, OutageError } from "@sluice/shared-types";
 import type { FastifyReply, FastifyRequest } from "fastify";
@@ -31,7 +31,8 @@ export function answerError(
   if (
     error instanceof DeviceExistsError ||
     error instanceof UserExistsError ||
-    error instanceof LastAdminError
+    error instanceof LastAdminError ||
+    error instanceof RegistryConflictError
   ) {
     return sendProblem(reply, 409, error.message, { code: "conflict" });
   }

@@ -55,3 +55,13 @@ export function rangeOf(
   const fromUs = query.from ?? toUs - usualMs * 1000;
   return fromUs < toUs ? { fromUs, toUs } : undefined;
 }
+
+/** An IANA time zone. */
+export const TimeZone = z.string().refine((zone) => {
+  try {
+    new Intl.DateTimeFormat("en", { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}, "is an IANA time zone such as Europe/Amsterdam");

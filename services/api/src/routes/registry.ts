@@ -25,6 +25,7 @@ import { DeviceParams, limit, RowId, RowParams } from "../schemas.ts";
 import type { App } from "../server.ts";
 
 const Text = z.string().min(1).max(200);
+const PlaceId = z.int().min(1).max(2_147_483_647);
 const NewDeviceBody = z.strictObject({
   id: DeviceId,
   type: z.string().min(1).max(50).optional(),
@@ -37,6 +38,10 @@ const DeviceChange = z.strictObject({
   type: z.string().min(1).max(50).optional(),
   location: Text.nullable().optional(),
   status: z.enum(["online", "offline", "maintenance", "error"]).optional(),
+  facilityId: PlaceId.optional(),
+  zoneId: PlaceId.nullable().optional(),
+  roomId: PlaceId.nullable().optional(),
+  rackId: PlaceId.nullable().optional(),
 });
 const SensorChange = z.strictObject({
   unit: z.string().max(20).nullable().optional(),
