@@ -22,6 +22,7 @@ import { connectFor } from "../installation.ts";
 import { durationUpTo } from "../number-argument.ts";
 import { formatDuration, note, printable, printJson, printLine } from "../output.ts";
 import { claimTokenCommand } from "./claim-token.ts";
+import { purgeCommand } from "./purge-device.ts";
 
 const GAPS_SHOWN = 20;
 
@@ -40,9 +41,9 @@ interface AddOptions {
 /** `sluice devices`: who may send. */
 export function devicesCommand(): Command {
   const devices = new Command("devices")
-    .description("add, list, show, rotate, disable, enable and remove devices")
+    .description("add, list, show, rotate, disable, enable and remove devices; delete readings")
     .addHelpText("after", "\nExample:\n  $ ./sluice devices add greenhouse-1 --type esp32");
-  for (const command of [add(), list(), show(), rotate(), ...changes(), claimTokenCommand()])
+  for (const command of [add(), list(), show(), rotate(), ...changes(), purgeCommand(), claimTokenCommand()])
     devices.addCommand(command);
   return devices;
 }
