@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { waitFor } from "@sluice/testkit/wait-for";
 import { judge, readLedgerFile, readPoints, readQuarantine, readRows, type Verdict } from "../judge.ts";
 import type { PublisherReport } from "../publisher.ts";
-import { RECOVERY_LIMIT_MS, readImbalance, untilDrained, untilRecovered } from "./balance.ts";
+import { readImbalance, recoveryLimitMs, untilDrained, untilRecovered } from "./balance.ts";
 import { createRandom, type Fault, type Injection, type LoadSize, type Oracle, sleep } from "./fault.ts";
 import { askServices, type Rig } from "./rig.ts";
 import { type RunningPublisher, runPublisher } from "./run-publisher.ts";
@@ -25,7 +25,6 @@ export interface FaultRun {
 
 /** Declared bounds of every process, for O6. */
 export const LIMITS = { rssMb: 250, fds: 400, waitingMessages: 60_000 };
-const PATIENCE_SECONDS = 60;
 
 /** What the parts of a run put together. */
 interface Findings {
@@ -67,7 +66,7 @@ export async function runFault(rig: Rig, fault: Fault, seed: number, size: LoadS
     mqttUrl: rig.deviceUrl,
     rate: load.rate,
     seconds: load.seconds,
-    patienceSeconds: PATIENCE_SECONDS,
+    patienceSeconds: (2 * recoveryLimitMs()) / 1000,
     ledger,
     topicRoot: "iotflow",
     clientPrefix: "judge",
@@ -112,7 +111,7 @@ async function untilFirstAcknowledgement(
 ): Promise<void> {
   try {
     const begun = () => readFileSync(ledger, "utf8") !== "";
-    await waitFor(begun, { timeoutMs: RECOVERY_LIMIT_MS, what: "the first acknowledgement" });
+    await waitFor(begun, { timeoutMs: recoveryLimitMs(), what: "the first acknowledgement" });
   } catch (cause) {
     const services = (await askServices(rig)).map(({ name, failing }) => `${name} ${failing.join()}`);
     const lines = rig.takeLines().filter(isComplaint).slice(-5).join(" ");
@@ -154,7 +153,11 @@ function askAboutLife(
   found: { recoveredMs: number | undefined; drained: boolean; report: PublisherReport },
 ): void {
   const { recoveredMs, drained, report } = found;
-  expect("O4", recoveredMs !== undefined, "not ready and working 30 s after the fault");
+  expect(
+    "O4",
+    recoveredMs !== undefined,
+    `not ready and working ${Math.round(recoveryLimitMs() / 1000)} s after the fault`,
+  );
   expect("O4", drained, "a backlog stays");
   expect("O4", report.unknown === 0, `${report.unknown} messages never acknowledged`);
 }
