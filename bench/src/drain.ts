@@ -1,4 +1,10 @@
-import { DEFAULT_CLOCK_POLICY, encodeMessage, resolveTime, streamKey } from "@sluice/shared-types";
+import {
+  DEFAULT_CLOCK_POLICY,
+  encodeMessage,
+  partitionOf,
+  resolveTime,
+  streamKey,
+} from "@sluice/shared-types";
 import { costPerMillion, type Progress, readLedger, storedMessages, untilDrained } from "./e2e.ts";
 import { createPayload, READINGS_PER_MESSAGE } from "./payload.ts";
 import { openSystem } from "./system.ts";
@@ -64,14 +70,16 @@ export async function benchDrain(
   }
 }
 
-async function appendBacklog(
+/** Appends `count` messages of `devices`, each to the partition of its device. */
+export async function appendBacklog(
   publish: (stream: string, messages: readonly string[]) => Promise<string[]>,
   devices: readonly string[],
   count: number,
+  partitions = 1,
 ): Promise<void> {
   const startUs = Date.now() * 1000 - count;
   for (let from = 0; from < count; from += PACK) {
-    const messages: string[] = [];
+    const packs = Array.from({ length: partitions }, (): string[] => []);
     for (let i = from; i < Math.min(count, from + PACK); i++) {
       const device = devices[i % devices.length] ?? "";
       const receivedUs = startUs + i;
@@ -85,8 +93,8 @@ async function appendBacklog(
         timesUs: [timeUs],
         clock,
       } as const;
-      messages.push(encodeMessage(envelope, createPayload(device, i % 8)));
+      packs[partitionOf(device, partitions)]?.push(encodeMessage(envelope, createPayload(device, i % 8)));
     }
-    await publish(streamKey("telemetry"), messages);
+    await Promise.all(packs.map((pack, partition) => publish(streamKey("telemetry", partition), pack)));
   }
 }

@@ -7,6 +7,7 @@ import { benchHttp } from "./http.ts";
 import { benchMachines } from "./machines.ts";
 import { benchMosquitto } from "./mosquitto.ts";
 import { READINGS_PER_MESSAGE } from "./payload.ts";
+import { benchScale } from "./scale.ts";
 
 const USAGE = `Usage: npm run bench -- <case> [--seconds N] [--rate N] [--messages N] [--readings N] [--days N] [--json]
 
@@ -17,6 +18,7 @@ Cases:
   http      batches over HTTP
   influx    a backlog is written to InfluxDB
   drain     a backlog of 1 million messages is stored
+  scale     a backlog is stored by 1, 2 and 4 workers on 1, 2 and 4 partitions
   etl       8.64 million readings of 1,000 sensors are rolled up, with 100,000 late ones; [--readings N]
   machines  a machine's log is aggregated, twice; [--days N], by default a year of 10 million rows
 
@@ -55,6 +57,7 @@ const cases: Record<string, () => Promise<object>> = {
       say,
     ),
   machines: () => benchMachines({ days: Number(values.days) }, say),
+  scale: () => benchScale({ messages: Number(values.messages) }, say),
   influx: () => benchDrain(INFLUX, { messages: Number(values.messages) }, say),
 };
 
