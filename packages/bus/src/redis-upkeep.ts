@@ -13,6 +13,9 @@ const CLAIM_ENTRIES = 32;
 /** Idle time that a consumer gives its entries when it leaves. */
 export const GIVEN_BACK_MS = 86_400_000;
 const LONGEST_TICK_MS = 500;
+const SHOWN_EVERY_MS = 3_000;
+/** Nothing comes after it. */
+const LAST_ID = "18446744073709551615-18446744073709551614";
 const LOSSES_EVERY_MS = 1_000;
 
 /** An entry as Redis gives it; its fields are null where it was deleted. */
@@ -80,6 +83,7 @@ export function createUpkeep(
   let found: LostRange[] = [];
   let suspects = new Map<string, { sinceMs: number; idleMs: number }>();
   let heldAt = 0;
+  let shownAt = Number.NEGATIVE_INFINITY;
   let lossesAt = 0;
   let trimAt = 0;
 
@@ -219,8 +223,17 @@ export function createUpkeep(
     last = undefined;
   }
 
+  /** A consumer that waits for messages is not there for others, or seems idle: this read is for being seen. */
+  async function showItself(): Promise<void> {
+    await redis.call("XREADGROUP", "GROUP", group, consumer, "COUNT", 1, "STREAMS", stream, LAST_ID);
+  }
+
   async function tick(): Promise<void> {
     const now = performance.now();
+    if (now - shownAt >= SHOWN_EVERY_MS) {
+      shownAt = now;
+      await showItself();
+    }
     if (now - heldAt >= reclaimAfterMs / 4) {
       heldAt = now;
       await hold();

@@ -28,3 +28,14 @@ test("an entry that its consumer sits on is seen, taken away, and read by anothe
   expect((await bus.ledger(STREAM))[0]).toMatchObject({ stored: 2, pending: 0, balanced: true });
   await Promise.all([holder.close(), other.close()]);
 });
+
+test("a consumer that waits for its first message is seen to live, and is gone once it has left", async () => {
+  const stream = "sluice:quiet:{0}";
+  const reader = await bus.reader({ stream, group: "postgres", consumer: "patient" });
+  const consumers = async () => (await bus.lag(stream)).groups[0]?.consumers ?? [];
+  const seen = await waitFor(async () => (await consumers())[0]);
+  expect(seen).toMatchObject({ name: "patient", pending: 0 });
+  expect(seen.idleMs).toBeLessThan(12_000);
+  await reader.close();
+  expect(await consumers()).toEqual([]);
+});

@@ -51,7 +51,7 @@ export interface FlowSnapshot {
 }
 
 const WAIT_MS = 1500;
-/** A worker asks again every second or so, and every five where its bus is quiet. */
+/** A consumer shows itself every few seconds, also while nothing comes. */
 const SILENT_MS = 12_000;
 const BUS_MS = 800;
 const STORE_MS = 3000;
@@ -116,6 +116,7 @@ async function lookAtBus(
           name,
           parts,
           all.filter(({ group }) => group === name),
+          bus.pending === undefined,
         ),
       ),
   };
@@ -124,14 +125,19 @@ async function lookAtBus(
 /** The authority first, then in the order of the path; groups that are not ours last. */
 const rankOf = (group: string) => (Object.keys(SERVICE_OF).indexOf(group) + 1 || 99) - 1;
 
-/** One group over all partitions. */
-function joinGroup(group: string, lags: readonly GroupLag[], ledgers: readonly GroupLedger[]): GroupFlow {
+/** One group over all partitions. `faceless`: the bus knows groups only, so who reads cannot be told. */
+function joinGroup(
+  group: string,
+  lags: readonly GroupLag[],
+  ledgers: readonly GroupLedger[],
+  faceless: boolean,
+): GroupFlow {
   const consumers = lags.flatMap((lag) => lag.consumers);
   const ages = lags.flatMap(({ oldestPendingMs }) => (oldestPendingMs === null ? [] : [oldestPendingMs]));
   return {
     group,
     service: SERVICE_OF[group] ?? group,
-    state: consumers.some(({ idleMs }) => idleMs < SILENT_MS) ? "up" : "stopped",
+    state: faceless || consumers.some(({ idleMs }) => idleMs < SILENT_MS) ? "up" : "stopped",
     unread: sum(lags, ({ unread }) => unread),
     pending: sum(lags, ({ pending }) => pending),
     pendingEntries: sum(lags, ({ pendingEntries }) => pendingEntries),
