@@ -57,8 +57,8 @@ async function look(bus: Bus, marks: ReadonlyMap<string, Mark>) {
 
 /** Everything was delivered, and what is still pending was appended later than the mark. */
 function isProcessed(group: GroupLag, { entry, atMs }: Mark): boolean {
-  if (group.unread === 0 && group.pending === 0) return true;
   if (compareIds(group.lastDeliveredId, entry) < 0) return false;
+  if (group.pending === 0) return true;
   return group.oldestPendingMs === null || group.oldestPendingMs + ROUNDING_MS < performance.now() - atMs;
 }
 

@@ -1,5 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { type Db, enablePack, findNewestReading, putWaterNodes, registerDevices } from "@sluice/db";
+import {
+  type Db,
+  enablePack,
+  findNewestReading,
+  putMachine,
+  putWaterNodes,
+  registerDevices,
+} from "@sluice/db";
 import { createSimulatedDevices, type SimulatedDevice } from "@sluice/packs";
 import { createTopics } from "@sluice/shared-types";
 import { Command } from "commander";
@@ -107,7 +114,7 @@ async function demo(
   }
 }
 
-/** What the pack knows of its devices beside what they send: nodes of a water network. */
+/** What the pack knows of its devices beside what they send: nodes of a water network, machines. */
 async function describeDevices(db: Db, devices: readonly SimulatedDevice[]): Promise<void> {
   const text = (value: unknown) => (value === undefined ? undefined : String(value));
   const nodes = devices.flatMap(({ id, model: { attributes } }) =>
@@ -125,4 +132,8 @@ async function describeDevices(db: Db, devices: readonly SimulatedDevice[]): Pro
   // what feeds others comes first
   nodes.sort((a, b) => Number(a.upstream !== undefined) - Number(b.upstream !== undefined));
   if (nodes.length > 0) await putWaterNodes(db, nodes);
+  for (const { id, model } of devices) {
+    // beside the machines that there are, which may read another source
+    if (model.attributes.machine === true) await putMachine(db, { machineId: `demo-${id}`, device: id });
+  }
 }
