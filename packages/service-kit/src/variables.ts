@@ -119,6 +119,12 @@ export const variables = {
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal"]).default("info"),
   LOG_FILE: z.string().optional(),
   SLUICE_OPS_PORT: port(),
+  SLUICE_OTLP_URL: url("http", "https").optional(),
+  SLUICE_TRACE_RATIO: z.coerce
+    .number("is a share between 0 and 1")
+    .min(0, "is a share between 0 and 1")
+    .max(1, "is a share between 0 and 1")
+    .default(0.01),
   SLUICE_HOST: z.string().default("127.0.0.1"),
   SLUICE_DATA_DIR: z.string().optional(),
   SLUICE_STOP_TIMEOUT: duration("10s"),
@@ -210,6 +216,16 @@ export const variables = {
   BIGQUERY_TABLE: z.string().default("sensor_readings_ml"),
   BIGQUERY_ENDPOINT: url("http", "https").optional(),
   // api
+  DATABASE_READ_URL: url("postgres", "postgresql").optional(),
+  SLUICE_EXTRA_PORTS: list("").pipe(
+    z.array(
+      z
+        .string()
+        .regex(/^\d{1,5}$/, "are ports, separated by commas")
+        .transform(Number),
+    ),
+  ),
+  SLUICE_API_HTTPS_PORT: port(),
   SLUICE_GATEWAY_URL: url("http", "https").optional(),
   SLUICE_PUBLIC_URL: url("http", "https").optional(),
   SLUICE_CORS_ORIGINS: list(""),

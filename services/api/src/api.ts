@@ -8,6 +8,7 @@ import type { Deps } from "./deps.ts";
 import { openEvents } from "./events.ts";
 import { createIdentities } from "./identity.ts";
 import { openLive } from "./live.ts";
+import { createReads } from "./reads.ts";
 import { openServer, type Server } from "./server.ts";
 import { createSessions } from "./session.ts";
 
@@ -27,10 +28,11 @@ export async function openApi({ metrics, ...options }: ApiOptions): Promise<Serv
   const influx = openInfluxOf(config);
   const live = openLive(bus, config.SLUICE_PARTITIONS);
   const events = openEvents(db);
+  const reads = createReads(db, config.DATABASE_READ_URL, options.log);
   const sessions = createSessions(config.SLUICE_PEPPER);
   const identities = createIdentities(db, config.SLUICE_PEPPER, sessions);
   const server = await openServer(
-    { ...options, influx, live, events, sessions, identities, brake: createBrake(5) },
+    { ...options, reads, influx, live, events, sessions, identities, brake: createBrake(5) },
     metrics,
   );
   return {
@@ -39,6 +41,7 @@ export async function openApi({ metrics, ...options }: ApiOptions): Promise<Serv
       await server.close();
       await live.close();
       await events.close();
+      await reads.close();
       await influx?.close();
     },
   };

@@ -1,5 +1,5 @@
 import type { Bus, KeyValue } from "@sluice/bus";
-import type { Db } from "@sluice/db";
+import type { Db, Queries } from "@sluice/db";
 import type { Influx } from "@sluice/influx";
 import type { Log } from "@sluice/service-kit";
 import type { Brake } from "./brake.ts";
@@ -13,6 +13,8 @@ import type { Sessions } from "./session.ts";
 export interface Deps {
   config: Config;
   db: Db;
+  /** For charts and downloads: a replica where there is one, else the same as `db`. */
+  reads: Queries;
   bus: Bus;
   keyValue: KeyValue;
   /** Undefined where no InfluxDB is configured. */

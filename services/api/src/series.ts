@@ -2,9 +2,9 @@ import {
   type ChartRange,
   type ChartSensor,
   type ChartStep,
-  type Db,
   listBuckets,
   listReadings,
+  type Queries,
 } from "@sluice/db";
 import { extremes, findGaps, largestTriangles, medianStep, type Point } from "./downsample.ts";
 
@@ -48,7 +48,11 @@ const MAX_RAW = 20_000;
 const RAW_BELOW_US = 6 * 3600 * SECOND_US;
 
 /** Reads a series of one sensor. */
-export async function readSeries(db: Db, sensor: ChartSensor, request: SeriesRequest): Promise<SeriesAnswer> {
+export async function readSeries(
+  db: Queries,
+  sensor: ChartSensor,
+  request: SeriesRequest,
+): Promise<SeriesAnswer> {
   const text = sensor.valueType === "text";
   const resolution = text ? "raw" : chooseResolution(request);
   if (resolution === "raw") {
@@ -78,7 +82,7 @@ function chooseResolution({ resolution, fromUs, toUs, maxPoints }: SeriesRequest
 
 /** Readings as they came; undefined where there are too many of them for a picture. */
 async function readRaw(
-  db: Db,
+  db: Queries,
   sensor: ChartSensor,
   request: SeriesRequest,
   text: boolean,
@@ -118,7 +122,7 @@ const PAGE = 5000;
 
 /** All readings or means of a range, page by page: for downloads of any length. */
 export async function* streamSeries(
-  db: Db,
+  db: Queries,
   sensor: ChartSensor,
   range: ChartRange,
   resolution: Resolution,

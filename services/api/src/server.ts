@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import cookie from "@fastify/cookie";
 import rateLimit from "@fastify/rate-limit";
 import swagger from "@fastify/swagger";
@@ -13,6 +14,7 @@ import { addConsole } from "./console.ts";
 import type { Deps } from "./deps.ts";
 import { answerError } from "./errors.ts";
 import { createForward } from "./forward.ts";
+import { MAX_HEADER_BYTES, openListeners } from "./listeners.ts";
 import { type Access, findPrincipal } from "./principal.ts";
 import { Refusal } from "./refusal.ts";
 import { addRoutes } from "./routes/index.ts";
@@ -21,6 +23,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** Who may use the route; one without it is not served at all. */
     access?: Access;
+    /** What it answers changes seldom: it has an ETag, and is not sent again to who has it. */
+    seldom?: true;
   }
 }
 
@@ -36,6 +40,9 @@ export type App = FastifyInstance<
 /** The open HTTP origin. */
 export interface Server extends Resource {
   port: number;
+  /** Its further ports, and its HTTPS port. */
+  extraPorts: readonly number[];
+  httpsPort: number | undefined;
   /** Every route with who may use it. */
   routes: readonly { method: string; url: string; access: Access }[];
 }
@@ -43,7 +50,6 @@ export interface Server extends Resource {
 /** Wrong keys of one address before it is slowed down: more than a site of devices has by mistake in a moment. */
 const FREE_KEYS = 30;
 const JSON_LIMIT = 256 * 1024;
-const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_URL = 8192;
 
 /**
@@ -89,13 +95,31 @@ export async function openServer(deps: Deps, metrics: Metrics): Promise<Server> 
   addRoutes(app, deps, auth, createForward(config.SLUICE_GATEWAY_URL));
   await addConsole(app);
   await app.listen({ host: config.SLUICE_HOST, port: config.SLUICE_HTTP_PORT ?? 3001, backlog: 1024 });
+  const more = await openListeners(app, {
+    host: config.SLUICE_HOST,
+    ports: config.SLUICE_EXTRA_PORTS,
+    tls: tlsOf(config),
+    maxConnections: config.SLUICE_MAX_CONNECTIONS,
+  });
   const address = app.server.address();
   return {
+    extraPorts: more.ports,
+    httpsPort: more.httpsPort,
     port: typeof address === "object" && address ? address.port : 0,
     routes,
     ping: async () => {},
-    close: () => app.close(),
+    close: async () => {
+      await more.close();
+      await app.close();
+    },
   };
+}
+
+function tlsOf({ SLUICE_API_HTTPS_PORT, SLUICE_TLS_CERT, SLUICE_TLS_KEY }: Deps["config"]) {
+  if (SLUICE_API_HTTPS_PORT === undefined) return undefined;
+  if (!SLUICE_TLS_CERT || !SLUICE_TLS_KEY)
+    throw new Error("SLUICE_API_HTTPS_PORT needs SLUICE_TLS_CERT and SLUICE_TLS_KEY");
+  return { port: SLUICE_API_HTTPS_PORT, certFile: SLUICE_TLS_CERT, keyFile: SLUICE_TLS_KEY };
 }
 
 function createApp({ config }: Deps): App {
@@ -145,6 +169,15 @@ function addHooks(app: App, auth: AuthDeps, cors: readonly string[]): void {
     const charset = /charset\s*=\s*"?([^";\s]+)/i.exec(request.headers["content-type"] ?? "")?.[1];
     if (charset === undefined || /^utf-?8$/i.test(charset)) return payload;
     return sendProblem(reply, 415, "the body is in UTF-8");
+  });
+  app.addHook("onSend", async (request, reply, payload) => {
+    if (!request.routeOptions.config.seldom || reply.statusCode !== 200 || typeof payload !== "string")
+      return payload;
+    const etag = `"${createHash("sha1").update(payload).digest("base64url")}"`;
+    reply.header("etag", etag).header("cache-control", "private, no-cache");
+    if (request.headers["if-none-match"] !== etag) return payload;
+    reply.code(304).removeHeader("content-length");
+    return null;
   });
   app.addHook("onSend", async (_request, reply) => {
     const set = (name: string, value: string) => reply.hasHeader(name) || reply.header(name, value);

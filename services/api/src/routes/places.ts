@@ -55,7 +55,7 @@ export function addPlaceRoutes(app: App, { db }: Deps): void {
     const all = `/api/v1/${path}`;
     const one = `${all}/:id`;
     const params = RowParams;
-    const read = { access: "read" as const };
+    const read = { access: "read", seldom: true } as const;
     const write = { access: "write" as const };
     app.get(all, { config: read, schema: { querystring: Page } }, async (request) => {
       const { limit: most, cursor, in: parent } = request.query;

@@ -216,7 +216,7 @@ function addSensorRoutes(app: App, { db }: Deps): void {
       return reply.code(204).send();
     },
   );
-  app.get("/api/v1/sensor-types", { config: { access: "read" } }, async () => ({
+  app.get("/api/v1/sensor-types", { config: { access: "read", seldom: true } }, async () => ({
     types: await listSensorTypes(db),
   }));
   app.put(

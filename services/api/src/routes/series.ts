@@ -30,7 +30,7 @@ const Query = z.strictObject({
 
 /** Series of sensors and their newest values. */
 export function addSeriesRoutes(app: App, deps: Deps): void {
-  const { db } = deps;
+  const { db, reads } = deps;
   app.get(
     "/api/v1/series",
     { config: { access: "device" }, schema: { querystring: Query } },
@@ -50,7 +50,7 @@ export function addSeriesRoutes(app: App, deps: Deps): void {
         throw new Refusal(400, "from: the range is at most 100 years");
       if (query.format !== "json") {
         const resolution = query.resolution === "auto" ? "raw" : query.resolution;
-        const pages = streamSeries(db, sensor, range, resolution);
+        const pages = streamSeries(reads, sensor, range, resolution);
         const csv = query.format === "csv";
         return reply
           .header("content-type", csv ? "text/csv; charset=utf-8" : "application/x-ndjson")
@@ -63,7 +63,7 @@ export function addSeriesRoutes(app: App, deps: Deps): void {
         thinning: query.method,
         maxPoints: query.maxPoints,
       };
-      const { points, gaps, more, resolution } = await readSeries(db, sensor, wanted);
+      const { points, gaps, more, resolution } = await readSeries(reads, sensor, wanted);
       const { id, device, field, unit } = sensor;
       return {
         sensor: { id, device, field, unit },

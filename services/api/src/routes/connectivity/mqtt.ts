@@ -71,7 +71,7 @@ function linesOf(root: string, id: string): TopicLine[] {
 function addTopicRoutes(app: App, { config }: Deps): void {
   const root = config.SLUICE_TOPIC_ROOT;
   const { incoming } = createTopics(root);
-  app.get("/api/v1/mqtt/topics/structure", { config: PUBLIC }, async () => {
+  app.get("/api/v1/mqtt/topics/structure", { config: { ...PUBLIC, seldom: true } }, async () => {
     const lines = linesOf(root, "{device_id}");
     return {
       status: "success",

@@ -51,7 +51,7 @@ const OfUser = z.strictObject({
 
 /** Document B's telemetry out of PostgreSQL. */
 export function addTelemetryRoutes(app: App, deps: Deps): void {
-  const { db } = deps;
+  const { db, reads } = deps;
   const about = async (id: string) => {
     const found = await getDevice(db, id);
     return { device_id: id, device_name: found.name ?? id, device_type: found.type };
@@ -63,7 +63,12 @@ export function addTelemetryRoutes(app: App, deps: Deps): void {
       const { id } = request.params;
       requireDevice(request, id);
       const { start_time, end_time, field, limit: most } = request.query;
-      const rows = await listDeviceReadings(db, id, { ...rangeBetween(start_time, end_time), field }, most);
+      const rows = await listDeviceReadings(
+        reads,
+        id,
+        { ...rangeBetween(start_time, end_time), field },
+        most,
+      );
       return { ...(await about(id)), start_time, data: rows.map(readingOf), count: rows.length };
     },
   );
@@ -97,7 +102,7 @@ export function addTelemetryRoutes(app: App, deps: Deps): void {
       }
       const sensor = await getChartSensor(db, { device: id, field });
       const how = { aggregation, windowUs, limit: MAX_WINDOWS + 1 };
-      const rows = await aggregateReadings(db, sensor, range, how);
+      const rows = await aggregateReadings(reads, sensor, range, how);
       const data = rows.map(({ timeUs, value }) => ({ time: iso(timeUs), value }));
       return { ...(await about(id)), field, aggregation, window, start_time, data, count: data.length };
     },
