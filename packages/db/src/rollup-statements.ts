@@ -130,10 +130,75 @@ const put = (table: string, late: string, columns: readonly string[] = COLUMNS) 
 /** A bucket rolled up again has as many late readings more as it has readings more, unless it is rebuilt. */
 const COUNT_LATE = "old.late + CASE WHEN excluded.late > 0 THEN greatest(0, excluded.n - old.n) ELSE 0 END";
 
-/** Rolls up [$1, $2) of every numeric sensor, which no rollup has covered yet. */
+/**
+ * Longest stretch of {@link FORWARD_5M} in milliseconds: the microseconds of a key's time have to find room beside the
+ * sensor.
+ */
+export const LONGEST_FORWARD_MS = 5 * 3_600_000;
+
+const TIME_BITS = 35;
+const TIME_MASK = 2n ** BigInt(TIME_BITS) - 1n;
+const BUCKET_US = 300_000_000;
+const at = (key: string) => `$1::timestamptz + (${key} & ${TIME_MASK}) * INTERVAL '1 microsecond'`;
+const reading = (time: string) =>
+  `(SELECT value FROM public.measurement m WHERE m.sensor_id = b.sensor_id AND m.time = ${time})`;
+
+/**
+ * Rolls up [$1, $2) of every numeric sensor without a `max_hold`, which no rollup has covered yet: the same figures as
+ * {@link FORWARD_HELD_5M}, at half its cost, because readings are found by their time, where they lie together on
+ * disk, and sorted by one number, sensor and microseconds since $1.
+ */
 export const FORWARD_5M = `
+  WITH reading AS (
+         SELECT (sensor_id::int8 << ${TIME_BITS})
+                | round((date_part('epoch', time) - date_part('epoch', $1::timestamptz)) * 1e6)::int8 AS key,
+                CASE WHEN ${USABLE} THEN value END AS v
+           FROM public.measurement WHERE time >= $1 AND time < $2),
+       step AS (
+         SELECT key, v, lead(key) OVER (ORDER BY key) AS next,
+                key - (key & ${TIME_MASK}) % ${BUCKET_US} + ${BUCKET_US} AS ends
+           FROM reading),
+       -- the next sensor's key is beyond every end of this one's buckets
+       grouped AS (
+         SELECT ends, count(v)::int AS n, sum(v) AS sum, var_pop(v) AS var, min(v) AS min, max(v) AS max,
+                min(key) AS first_any, max(key) AS last_any,
+                min(CASE WHEN v IS NOT NULL THEN key END) AS first_key,
+                max(CASE WHEN v IS NOT NULL THEN key END) AS last_key,
+                max(v) FILTER (WHERE next IS NULL OR next >= ends) AS final,
+                coalesce(sum(CASE WHEN v IS NOT NULL THEN (least(next, ends) - key)::float8 END), 0) AS held_us,
+                coalesce(sum(v * (least(next, ends) - key)::float8), 0) AS held
+           FROM step GROUP BY ends),
+       neighbours AS (
+         SELECT *, (ends >> ${TIME_BITS})::int AS sensor_id, ends - ${BUCKET_US} AS begins,
+                lag(last_any) OVER w AS before, lag(final) OVER w AS before_value
+           FROM grouped WINDOW w AS (PARTITION BY ends >> ${TIME_BITS} ORDER BY ends)),
+       carried AS (
+         SELECT b.*, s.sample_interval, ${at("first_key")} AS first_time, ${at("last_key")} AS last_time,
+                CASE WHEN b.before IS NULL THEN c.value ELSE b.before_value END AS lead_value,
+                CASE WHEN b.before IS NULL AND c.value IS NULL OR b.before IS NOT NULL AND b.before_value IS NULL
+                     THEN 0 ELSE first_any - begins END AS lead_us
+           FROM neighbours b
+           JOIN iot.sensors s ON s.id = b.sensor_id AND s.value_type IS DISTINCT FROM 'text' AND s.max_hold IS NULL
+           LEFT JOIN LATERAL (SELECT CASE WHEN NOT ended THEN last END AS value
+                                FROM public.rollup_5m r WHERE r.sensor_id = b.sensor_id AND r.bucket < $1
+                               ORDER BY bucket DESC LIMIT 1) c ON b.before IS NULL),
+       computed AS (
+         SELECT sensor_id, ${at("begins")} AS bucket, n, sum, sum / nullif(n, 0) AS mean, var * n AS m2, min, max,
+                CASE WHEN n = 1 THEN sum WHEN n > 1 THEN ${reading("b.first_time")} END AS first, first_time,
+                CASE WHEN last_key = last_any THEN final WHEN n > 0 THEN ${reading("b.last_time")} END AS last, last_time,
+                last_key IS DISTINCT FROM last_any AS ended, (held_us + lead_us) / 1e6 AS held_seconds,
+                (held + coalesce(lead_value * lead_us, 0)) / nullif(held_us + lead_us, 0) AS time_weighted_avg,
+                300 / ${epoch("sample_interval")} AS expected,
+                CASE WHEN sample_interval IS NOT NULL
+                     THEN least(1, n * ${epoch("sample_interval")} / 300) END AS coverage,
+                0 AS late, ${ROLLUP_DEFINITION}::smallint AS definition
+           FROM carried b)
+  ${put("rollup_5m", COUNT_LATE)}`;
+
+/** The same for the sensors that have a `max_hold`, one by one. */
+export const FORWARD_HELD_5M = `
   WITH target AS (SELECT id AS sensor_id, $1::timestamptz AS range_from, $2::timestamptz AS range_to, true AS rebuild
-                    FROM iot.sensors WHERE value_type IS DISTINCT FROM 'text'),
+                    FROM iot.sensors WHERE value_type IS DISTINCT FROM 'text' AND max_hold IS NOT NULL),
        computed AS (${fromReadings(CARRY_FROM_ROLLUP)})
   ${put("rollup_5m", COUNT_LATE)}`;
 
