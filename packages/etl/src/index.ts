@@ -7,6 +7,7 @@ export * from "./job.ts";
 export * from "./jobs/daily.ts";
 export { createHourlyJob } from "./jobs/hourly.ts";
 export * from "./jobs/index.ts";
+export { createPacksJob } from "./jobs/packs.ts";
 export * from "./latest.ts";
 export * from "./machines/index.ts";
 export * from "./reconcile/mend.ts";

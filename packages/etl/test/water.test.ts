@@ -398,6 +398,31 @@ describe("anomalies and the network", () => {
   });
 });
 
+test("TRAP: the key of anomalies holds their time, so that they can be a hypertable", async () => {
+  const [{ key }] = await rows(
+    `SELECT pg_get_constraintdef(oid) AS key FROM pg_constraint
+      WHERE conrelid = 'water_infrastructure.anomalies'::regclass AND contype = 'p'`,
+  );
+  expect(key).toContain("timestamp");
+});
+
+test("TRAP: a run that fails says why and how long it took, and its window is done the next time", async () => {
+  await send("DIST_1", "flow_rate", minutely(atHour(12), atHour(14)), () => 3);
+  await db.execute(
+    "ALTER TABLE water_infrastructure.computed_metrics ADD CONSTRAINT refuse CHECK (avg_flow_rate < 0) NOT VALID",
+  );
+  const { failed } = await cycle();
+  await db.execute("ALTER TABLE water_infrastructure.computed_metrics DROP CONSTRAINT refuse");
+  expect(failed).toHaveLength(1);
+  const [run] = await rows(
+    "SELECT * FROM water_infrastructure.processing_jobs WHERE status = 'failed' ORDER BY created_at DESC LIMIT 1",
+  );
+  expect(run).toMatchObject({ error_message: expect.stringContaining("refuse"), failed_items: 1 });
+  expect(run.duration_seconds).toBeGreaterThan(0);
+  expect((await cycle(NOW_MS + 5 * MINUTE_MS)).failed).toEqual([]);
+  expect(await hoursOf("DIST_1")).toHaveLength(2);
+});
+
 test("the document's monitoring statements run as they are written there, on tables", async () => {
   await send("DIST_1", "flow_rate", minutely(atHour(12), atHour(14)), () => 3);
   await cycle();
@@ -437,11 +462,6 @@ ORDER BY pg_total_relation_size(schemaname||'.'||tablename) DESC;`);
       "anomalies",
     ]),
   );
-  const [{ key }] = await rows(
-    `SELECT pg_get_constraintdef(oid) AS key FROM pg_constraint
-      WHERE conrelid = 'water_infrastructure.anomalies'::regclass AND contype = 'p'`,
-  );
-  expect(key).toContain("timestamp"); // without it there is no hypertable of it
   expect(
     await rows("SELECT * FROM water_infrastructure.sensor_readings ORDER BY timestamp LIMIT 1"),
   ).toMatchObject([{ node_id: "DIST_1", flow_rate: 3, is_interpolated: false }]);
