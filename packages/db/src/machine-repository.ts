@@ -38,6 +38,26 @@ export function listMachines(db: Queries): Promise<Machine[]> {
   );
 }
 
+/** Type of devices that are machines by themselves. */
+const MACHINE_TYPE = "machining_center";
+
+/**
+ * Makes a machine of every device that is one by its type, under the device's id with hyphens; one that is there already
+ * is fed by that device from now on only if nothing else feeds it: `sourceless` says that there is no source database.
+ */
+export async function adoptMachines(db: Queries, sourceless: boolean): Promise<void> {
+  await db.execute(
+    `INSERT INTO iot.machines AS m (machine_id, name, device_id)
+     SELECT DISTINCT ON (1) left(lower(regexp_replace(d.device_code, '[^A-Za-z0-9]+', '-', 'g')), 50), d.name, d.id
+       FROM iot.devices d
+      WHERE d.device_type = $1 AND d.removed_at IS NULL
+        AND NOT EXISTS (SELECT FROM iot.machines o WHERE o.device_id = d.id)
+      ORDER BY 1, d.id
+     ON CONFLICT (machine_id) DO UPDATE SET device_id = excluded.device_id WHERE m.device_id IS NULL AND $2`,
+    [MACHINE_TYPE, sourceless],
+  );
+}
+
 /** A machine as it is to be; what is left out stays, or is null at first. */
 export interface MachineChange {
   readonly machineId: string;

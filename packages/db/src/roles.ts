@@ -54,6 +54,7 @@ const ROLES = {
       "water_infrastructure",
       "iot.devices",
       "iot.sensors",
+      "iot.machines",
       "core.system_config",
       "audit.data_retention",
       "audit.events",

@@ -205,3 +205,18 @@ test("the same variables as telemetry of a device make the same figures", async 
   ]);
   expect((await runAll(source.stores)).every(({ changed }) => changed === 0)).toBe(true);
 });
+
+test("devices of the type machining_center are machines by themselves; the usual one takes over only where no source feeds it", async () => {
+  await source.db.execute("UPDATE iot.machines SET source_variables = NULL WHERE machine_id = 'machine-1'");
+  await source.db.execute(
+    "INSERT INTO iot.devices (device_code, device_type) VALUES ('machine-1', 'machining_center'), ('CNC_7', 'machining_center')",
+  );
+  const devices = async () =>
+    Object.fromEntries((await listMachines(source.db)).map(({ machineId, device }) => [machineId, device]));
+  await listLoggedMachines(source.db, source.stores);
+  expect(await devices()).toMatchObject({ "cnc-7": "CNC_7", "machine-1": null });
+  const sourceless = createMachineStores({});
+  await listLoggedMachines(source.db, sourceless);
+  await listLoggedMachines(source.db, sourceless);
+  expect(await devices()).toMatchObject({ "cnc-7": "CNC_7", "machine-1": "machine-1", lathe: "esp32_lathe" });
+});

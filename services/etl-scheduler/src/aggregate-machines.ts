@@ -1,25 +1,28 @@
 import {
   type Engine,
   type JobResult,
+  type LoggedMachine,
   listLoggedMachines,
   MACHINE_SCRIPTS,
   type MachineStores,
   runMachines,
 } from "@sluice/etl";
-import { OutageError } from "@sluice/shared-types";
 
 /** Longer it does not keep the others waiting; what is left is due the next time. */
 const MOST_MS = 120_000;
 
-/** Does what is due of the machines' five jobs, at most for two minutes. A database that is out of reach is waited for. */
+/**
+ * Does what is due of the machines' five jobs, at most for two minutes. Databases of machines that are out of reach, or
+ * refuse us, keep nothing else from working.
+ */
 export async function aggregateMachines(engine: Engine, stores: MachineStores): Promise<JobResult[]> {
+  let machines: LoggedMachine[];
   try {
-    const machines = await listLoggedMachines(engine.db, stores);
-    const limited = { ...engine, signal: AbortSignal.any([engine.signal, AbortSignal.timeout(MOST_MS)]) };
-    return await runMachines(limited, { scripts: MACHINE_SCRIPTS, machines, extent: "due" });
+    machines = await listLoggedMachines(engine.db, stores);
   } catch (error) {
-    if (!(error instanceof OutageError)) throw error;
-    engine.log.warn({ err: error }, "machines cannot be aggregated now; the next time again");
+    engine.log.error({ err: error }, "the logs of machines cannot be read now; the next time again");
     return [];
   }
+  const limited = { ...engine, signal: AbortSignal.any([engine.signal, AbortSignal.timeout(MOST_MS)]) };
+  return runMachines(limited, { scripts: MACHINE_SCRIPTS, machines, extent: "due" });
 }

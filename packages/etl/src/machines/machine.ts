@@ -1,4 +1,5 @@
 import {
+  adoptMachines,
   type Db,
   type LogSample,
   listMachines,
@@ -45,9 +46,10 @@ export async function findMachineVariables(
   return { log, variables: own.map(({ id }) => id), roles: assignRoles(own, named) };
 }
 
-/** Every machine that has logged anything. */
+/** Every machine that has logged anything; devices that are machines by their type are among them. */
 export async function listLoggedMachines(db: Db, stores: MachineStores): Promise<LoggedMachine[]> {
   const target = await stores.target();
+  await adoptMachines(db, (await stores.source()) === undefined);
   const machines: LoggedMachine[] = [];
   for (const machine of await listMachines(db)) {
     const found = await findMachineVariables(db, machine, stores);
