@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server as HttpServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -47,8 +48,44 @@ let sluice: Installation;
 let prometheus: Server;
 let db: Db;
 
+interface ReceivedSpan {
+  service: string;
+  name: string;
+  traceId: string;
+  spanId: string;
+  parentSpanId?: string;
+}
+const spans: ReceivedSpan[] = [];
+let collector: HttpServer;
+
+/** What a collector of OpenTelemetry does, as far as a test needs it. */
+function openCollector(): Promise<string> {
+  collector = createServer((request, response) => {
+    let text = "";
+    request.on("data", (chunk) => {
+      text += chunk;
+    });
+    request.on("end", () => {
+      if (request.url === "/v1/traces") {
+        for (const { resource, scopeSpans } of JSON.parse(text).resourceSpans) {
+          const named = resource.attributes.find((one: { key: string }) => one.key === "service.name");
+          const service = named?.value.stringValue;
+          for (const scope of scopeSpans) for (const span of scope.spans) spans.push({ ...span, service });
+        }
+      }
+      response.writeHead(200, { "content-type": "application/json" }).end("{}");
+    });
+  });
+  return new Promise((done) => {
+    collector.listen(0, "127.0.0.1", () => {
+      done(`http://127.0.0.1:${(collector.address() as { port: number }).port}`);
+    });
+  });
+}
+
 beforeAll(async () => {
-  sluice = await startInstallation();
+  const env = { SLUICE_OTLP_URL: await openCollector(), SLUICE_TRACE_RATIO: "1" };
+  sluice = await startInstallation({ env });
   const status = JSON.parse(await sluice.sluice("status", "--json")) as { services: { opsUrl: string }[] };
   cpSync(join(DEPLOY, "prometheus"), folder, { recursive: true });
   const config = parse(readFileSync(join(folder, "prometheus.yml"), "utf8"));
@@ -67,6 +104,7 @@ afterAll(async () => {
   await db?.close();
   await prometheus?.stop();
   await sluice?.stop();
+  collector?.close();
   rmSync(folder, { recursive: true, force: true });
 }, 60_000);
 
@@ -188,4 +226,16 @@ test("every query of the dashboards runs on InfluxDB, and shows what was measure
     );
     expect([where, series.length]).not.toEqual([where, 0]);
   }
+});
+
+test("one trace leads from the arrival over MQTT to the commit", async () => {
+  const [accepted, stored] = await waitFor(
+    () => {
+      const found = spans.find(({ service, name }) => service === "ingest-gateway" && name === "accept");
+      const end = spans.find(({ traceId, name }) => traceId === found?.traceId && name === "store");
+      return found && end && [found, end];
+    },
+    { timeoutMs: 30_000, what: "the spans" },
+  );
+  expect(stored).toMatchObject({ service: "stream-worker", parentSpanId: accepted?.spanId });
 });

@@ -4,4 +4,5 @@ export * from "./log.ts";
 export * from "./metrics.ts";
 export * from "./readiness.ts";
 export * from "./run-service.ts";
+export * from "./tracing.ts";
 export * from "./variables.ts";

@@ -5,6 +5,7 @@ import { openOps } from "./http.ts";
 import { createLog, type Log } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
+import { openTracing, type Tracing } from "./tracing.ts";
 import { createConfig } from "./variables.ts";
 
 /** What a service gets to work with. */
@@ -12,6 +13,8 @@ export interface ServiceContext<C> {
   config: C;
   log: Log;
   metrics: Metrics;
+  /** Undefined where no collector is named: then nothing of it is loaded. */
+  tracing: Tracing | undefined;
   /** Aborts when the process is told to stop. */
   signal: AbortSignal;
   /** Hands over a resource: it is pinged by `/ready` and closed at the end, last opened first. */
@@ -20,7 +23,15 @@ export interface ServiceContext<C> {
   started(): void;
 }
 
-const Common = createConfig("LOG_LEVEL", "LOG_FILE", "SLUICE_OPS_PORT", "SLUICE_HOST", "SLUICE_STOP_TIMEOUT");
+const Common = createConfig(
+  "LOG_LEVEL",
+  "LOG_FILE",
+  "SLUICE_OPS_PORT",
+  "SLUICE_HOST",
+  "SLUICE_STOP_TIMEOUT",
+  "SLUICE_OTLP_URL",
+  "SLUICE_TRACE_RATIO",
+);
 
 /**
  * Runs a service process: configuration from the environment (exit 2 with all problems where it is wrong),
@@ -52,10 +63,14 @@ export async function runService<T extends z.ZodObject>(
     "ops",
     await openOps(common.SLUICE_HOST, common.SLUICE_OPS_PORT ?? 0, { service: name, log, metrics, check }),
   );
+  const { SLUICE_OTLP_URL: otlpUrl, SLUICE_TRACE_RATIO: ratio } = common;
+  const tracing = otlpUrl === undefined ? undefined : await openTracing(name, { url: otlpUrl, ratio });
+  if (tracing) readiness.add("tracing", tracing);
   const context: ServiceContext<z.output<T>> = {
     config,
     log,
     metrics,
+    tracing,
     signal: stop.signal,
     use: (resourceName, resource) => {
       readiness.add(resourceName, resource);

@@ -33,6 +33,8 @@ export interface Envelope {
   correction?: true;
   /** Wants to hear when it is stored: where to tell (gateway instance and its own reference). */
   notify?: string;
+  /** W3C `traceparent` of the span that took it in; only where traces are switched on. */
+  trace?: string;
 }
 
 /** One instant of a decoded message. */
@@ -65,6 +67,8 @@ interface Wire {
   i?: [string, number];
   x?: true;
   n?: string;
+  /** Last of the envelope. */
+  h?: string;
   z?: [number, number];
   p: unknown;
 }
@@ -85,7 +89,15 @@ export function encodeMessage(envelope: Envelope, payload: string): string {
   if (e.packet !== undefined) wire.i = e.packet as [string, number];
   if (e.correction) wire.x = true;
   if (e.notify !== undefined) wire.n = e.notify;
+  if (e.trace !== undefined) wire.h = e.trace;
   return `${JSON.stringify(wire).slice(0, -1)}${PAYLOAD}${payload}}`;
+}
+
+const TRACE = /"h":"(00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})"$/;
+
+/** The trace that an encoded message belongs to, without reading the rest of it: it ends the envelope. */
+export function traceOf(message: string): string | undefined {
+  return TRACE.exec(message.slice(0, message.indexOf(PAYLOAD)))?.[1];
 }
 
 /** The payload as sent, out of an encoded message. */
@@ -144,5 +156,6 @@ export function decodeMessage(message: string): Telemetry {
   if (wire.i !== undefined) telemetry.packet = wire.i;
   if (wire.x) telemetry.correction = true;
   if (wire.n !== undefined) telemetry.notify = wire.n;
+  if (wire.h !== undefined) telemetry.trace = wire.h;
   return telemetry;
 }

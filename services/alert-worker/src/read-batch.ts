@@ -81,8 +81,8 @@ function toReading(
 }
 
 /** What a device says now, not what somebody brings in of it. */
-const isLive = ({ source, correction }: Telemetry) =>
-  source !== "import" && source !== "replay" && correction === undefined;
+const isLive = ({ source, correction, tombstone }: Telemetry) =>
+  source !== "import" && source !== "replay" && correction === undefined && tombstone === undefined;
 
 /** As stream-worker stores it, where it is a number. */
 function toNumber(value: Value, { sensor }: Watch): number | undefined {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Bus, KeyValue } from "@sluice/bus";
-import type { Metrics } from "@sluice/service-kit";
+import type { Metrics, Tracing } from "@sluice/service-kit";
 import { createTopics, DEFAULT_CLOCK_POLICY, type Resource, streamKey } from "@sluice/shared-types";
 import { openAdmission } from "./admission.ts";
 import { createAppender } from "./appender.ts";
@@ -30,6 +30,7 @@ import { openSubscriber, type Subscriber } from "./subscribe.ts";
 import { openSystemAlerts } from "./system-alerts.ts";
 import type { TlsFiles } from "./tls.ts";
 import { createTopicReader, parseTopicMaps } from "./topic-reader.ts";
+import { traceIngest } from "./trace-ingest.ts";
 
 /** What the gateway works with; all opened and closed by the caller. */
 export interface GatewayDeps {
@@ -39,6 +40,8 @@ export interface GatewayDeps {
   credentials: Credentials;
   log: Log;
   metrics: Metrics;
+  /** Undefined: no traces. */
+  tracing?: Pick<Tracing, "start"> | undefined;
 }
 
 /** The gateway with its ports open. */
@@ -197,7 +200,7 @@ function tlsFilesOf({ SLUICE_HTTPS_PORT, SLUICE_TLS_CERT, SLUICE_TLS_KEY }: Conf
 }
 
 function createParts(
-  { config, bus, keyValue, credentials, log, metrics }: GatewayDeps,
+  { config, bus, keyValue, credentials, log, metrics, tracing }: GatewayDeps,
   instance: string,
   heard: (device: string, status?: "online" | "offline", heartbeat?: boolean) => void,
 ) {
@@ -246,7 +249,7 @@ function createParts(
     log.error({ address, user: user.slice(0, 64), failures }, "somebody is guessing secrets"),
   );
   return {
-    ingest,
+    ingest: traceIngest(ingest, tracing),
     admission,
     arrivals,
     brake,

@@ -39,6 +39,8 @@ export interface RawMessage {
   arrivedUs?: number;
   /** Where to tell when it is stored; see `Envelope.notify`. */
   notify?: string;
+  /** `traceparent` of its trace, where it has one. */
+  trace?: string;
 }
 
 /** What became of a message; both fates are durable when it is told. */
@@ -259,6 +261,7 @@ function envelopeOf(
   if (packet !== undefined) envelope.packet = packet;
   const notify = raw.notify ?? (wantsStored && seq !== undefined ? deps.notify : undefined);
   if (notify !== undefined) envelope.notify = notify;
+  if (raw.trace !== undefined) envelope.trace = raw.trace;
   return envelope;
 }
 

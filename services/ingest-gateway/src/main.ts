@@ -7,7 +7,7 @@ import { Config } from "./config.ts";
 import { openCredentials } from "./credentials.ts";
 import { openGateway } from "./gateway.ts";
 
-await runService("ingest-gateway", Config, async ({ config, log, metrics, signal, use, started }) => {
+await runService("ingest-gateway", Config, async ({ config, log, metrics, tracing, signal, use, started }) => {
   const requireDurable = !config.SLUICE_ALLOW_UNSAFE;
   const bus = use("bus", await openBus(config.BUS_URL ?? config.REDIS_URL, { log, requireDurable }));
   const keyValue = use("redis", await openKeyValue(config.REDIS_URL, { log }));
@@ -20,7 +20,7 @@ await runService("ingest-gateway", Config, async ({ config, log, metrics, signal
       log,
     }),
   );
-  use("gateway", await openGateway({ config, bus, keyValue, credentials, log, metrics }));
+  use("gateway", await openGateway({ config, bus, keyValue, credentials, log, metrics, tracing }));
   const can = await openCan({ config, bus, keyValue, log });
   if (can) use("can-worker", can);
   await Promise.race([untilStopped({ signal, started }), can?.done ?? new Promise(() => {})]);

@@ -5,7 +5,7 @@ import { runService } from "@sluice/service-kit";
 import { Config } from "./config.ts";
 import { work } from "./work.ts";
 
-await runService("stream-worker", Config, async ({ config, log, metrics, signal, use, started }) => {
+await runService("stream-worker", Config, async ({ config, log, metrics, tracing, signal, use, started }) => {
   const options = { log, requireDurable: !config.SLUICE_ALLOW_UNSAFE };
   const db = use(
     "postgres",
@@ -13,5 +13,5 @@ await runService("stream-worker", Config, async ({ config, log, metrics, signal,
   );
   await checkDurability(db, config.SLUICE_ALLOW_UNSAFE, log);
   const bus = use("bus", await openBus(config.BUS_URL ?? config.REDIS_URL, options));
-  await work({ config, log, metrics, signal, use, bus, db }, started);
+  await work({ config, log, metrics, tracing, signal, use, bus, db }, started);
 });

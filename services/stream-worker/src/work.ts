@@ -11,6 +11,7 @@ import { parkLagging } from "./park-lagging.ts";
 import { openReceipts } from "./receipts.ts";
 import { createStore } from "./store-batch.ts";
 import { createRejectedStore } from "./store-rejected.ts";
+import { traceStore } from "./trace-store.ts";
 import { watchStoring } from "./watch-storing.ts";
 import { createWorkerMetrics } from "./worker-metrics.ts";
 
@@ -22,7 +23,7 @@ export const IN_FLIGHT = 2;
 
 /** What the worker runs on. */
 export interface WorkContext
-  extends Pick<ServiceContext<z.output<typeof Config>>, "config" | "signal" | "use"> {
+  extends Pick<ServiceContext<z.output<typeof Config>>, "config" | "signal" | "use" | "tracing"> {
   bus: Bus;
   db: Db;
   log: Log;
@@ -46,7 +47,7 @@ export async function work(context: WorkContext, started: () => void): Promise<v
       `receipts of ${stream}`,
       openReceipts(db, bus, stream, GROUPS.postgres, context.log),
     );
-    const store = createStore({
+    const plain = createStore({
       db,
       bus,
       registry,
@@ -56,6 +57,7 @@ export async function work(context: WorkContext, started: () => void): Promise<v
       outcomes: streamKey("outcomes"),
       onStored: metrics.stored,
     });
+    const store = traceStore(plain, context.tracing);
     const common = { signal: context.signal, log: context.log, waitMs: WAIT_MS, onLoss: metrics.lost };
     running.push(
       consume(receipts.watch(await openReader(context, stream)), {
