@@ -205,3 +205,17 @@ test("what goes wrong in the database is 500 Database error", async () => {
   await api.db.query("ALTER TABLE gone RENAME TO energy_consumption_hourly");
   expect([answer.status, answer.json.detail]).toEqual([500, "Database error"]);
 });
+
+test("the response models are described", async () => {
+  const { json } = await api.call("GET", "/api/openapi.json");
+  const model =
+    json.paths["/api/v1/temperature"].get.responses["200"].content["application/json"].schema.items;
+  expect(Object.keys(model.properties)).toEqual([
+    "dt",
+    "min_value",
+    "avg_value",
+    "max_value",
+    "std_dev",
+    "readings_count",
+  ]);
+});

@@ -14,6 +14,16 @@ import { createMachineStores, findMachineVariables, type MachineStores } from "@
 import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { Deps } from "../deps.ts";
+import {
+  AlertsDailyCountOut,
+  AlertsDetailOut,
+  DataStatusOut,
+  EnergyConsumptionOut,
+  MachineChangeOut,
+  MachineProgramOut,
+  MachineUtilOut,
+  SensorStatsOut,
+} from "../machine-models.ts";
 import { machinePage } from "../machine-page.ts";
 import { principalOf } from "../principal.ts";
 import { Refusal } from "../refusal.ts";
@@ -71,8 +81,13 @@ export function addMachineRoutes(app: App, deps: Deps): void {
   app.addHook("onClose", () => stores.close());
   const ask = createAsk(deps, stores);
   addStatusRoutes(app, deps, stores, ask);
-  const daily = <T>(path: string, list: (db: Queries, days: MachineDays) => Promise<T[]>, missing?: string) =>
-    app.get(path, { config: READ, schema: { querystring: Days } }, (request) =>
+  const daily = <T>(
+    path: string,
+    model: z.ZodType,
+    list: (db: Queries, days: MachineDays) => Promise<T[]>,
+    missing?: string,
+  ) =>
+    app.get(path, { config: READ, schema: { querystring: Days, response: listOf(model) } }, (request) =>
       ask(request, request.query.machine_id, async (db) => {
         const rows = await list(db, daysOf(request.query));
         if (rows.length === 0 && missing !== undefined) throw none(missing, request.query);
@@ -83,7 +98,10 @@ export function addMachineRoutes(app: App, deps: Deps): void {
     "/api/v1/temperature",
     {
       config: READ,
-      schema: { querystring: Days.safeExtend({ sensor_name: z.string().max(100).default("") }) },
+      schema: {
+        querystring: Days.safeExtend({ sensor_name: z.string().max(100).default("") }),
+        response: listOf(SensorStatsOut),
+      },
     },
     (request) =>
       ask(request, request.query.machine_id, async (db) => {
@@ -93,14 +111,16 @@ export function addMachineRoutes(app: App, deps: Deps): void {
         return rows;
       }),
   );
-  daily("/api/v1/machine_util", listMachineDays, "utilization data found");
-  daily("/api/v1/machine_program", listProgramDays, "program data found");
-  daily("/api/v1/alerts_daily_count", listAlertDays);
-  daily("/api/v1/alerts_detail", (db, days) => listAlertDetails(db, days, MOST_DETAILS));
-  daily("/api/v1/energy_consumption", listEnergyHours);
+  daily("/api/v1/machine_util", MachineUtilOut, listMachineDays, "utilization data found");
+  daily("/api/v1/machine_program", MachineProgramOut, listProgramDays, "program data found");
+  daily("/api/v1/alerts_daily_count", AlertsDailyCountOut, listAlertDays);
+  daily("/api/v1/alerts_detail", AlertsDetailOut, (db, days) => listAlertDetails(db, days, MOST_DETAILS));
+  daily("/api/v1/energy_consumption", EnergyConsumptionOut, listEnergyHours);
   addChangesRoute(app, deps, stores, ask);
   addPage(app, ask);
 }
+
+const listOf = (model: z.ZodType) => ({ 200: z.array(model) });
 
 type Ask = <T>(request: FastifyRequest, machineId: string, work: (db: Queries) => Promise<T>) => Promise<T>;
 
@@ -147,7 +167,10 @@ function addStatusRoutes(app: App, { db }: Deps, stores: MachineStores, ask: Ask
   });
   app.get(
     "/api/v1/data_status",
-    { config: READ, schema: { querystring: z.object({ machine_id: MachineId }) } },
+    {
+      config: READ,
+      schema: { querystring: z.object({ machine_id: MachineId }), response: { 200: DataStatusOut } },
+    },
     (request) =>
       ask(request, request.query.machine_id, async (figures) => {
         const status = await findDataStatus(figures, request.query.machine_id);
@@ -163,7 +186,8 @@ function addChangesRoute(app: App, { db }: Deps, stores: MachineStores, ask: Ask
     .object({ start: LooseInstant, end: LooseInstant, machine_id: MachineId })
     .refine(({ start, end }) => start <= end, "start is after end")
     .refine(({ start, end }) => (end - start) / 1000 <= MOST_CHANGES_MS, "at most 62 days at once");
-  app.get("/api/v1/machine_changes", { config: READ, schema: { querystring: Range } }, (request) =>
+  const schema = { querystring: Range, response: listOf(MachineChangeOut) };
+  app.get("/api/v1/machine_changes", { config: READ, schema }, (request) =>
     ask(request, request.query.machine_id, async () => {
       const { start, end, machine_id } = request.query;
       const machine = (await listMachines(db)).find(({ machineId }) => machineId === machine_id);
