@@ -28,7 +28,9 @@ import { defineJob, type Job, type JobOutput } from "../job.ts";
 import { loadOutputs } from "../jobs/load.ts";
 import { mapBounded } from "./map-bounded.ts";
 import { networkRow } from "./network-rows.ts";
-import { computeNode, HISTORY_HOURS, JUDGED, type NodeData } from "./node-figures.ts";
+import { HISTORY_HOURS, JUDGED } from "./node-anomalies.ts";
+import { computeNode } from "./node-figures.ts";
+import type { NodeData } from "./series.ts";
 import { floorDay, planWindows, WINDOW_MS, type Window } from "./windows.ts";
 
 /** Name of the processing cycle's job. */
