@@ -211,7 +211,7 @@ export async function findProcessingStatus(db: Queries, nowMs: number): Promise<
             (SELECT max(window_end) FROM water_infrastructure.computed_metrics) AS "latestWindow",
             (SELECT (value ->> 'timestamp')::timestamptz FROM core.system_config WHERE key = 'etl_water_watermark') AS watermark,
             (SELECT row_to_json(r) FROM (SELECT job_id, job_type, job_name, status, triggered_by, started_at, completed_at,
-                duration_seconds, data_start_time, data_end_time, result_summary, error_message
+                duration_seconds, data_start_time, data_end_time, result_summary
                 FROM runs ORDER BY created_at DESC LIMIT 1) r) AS "lastRun",
             (SELECT max(completed_at) FROM runs WHERE status = 'completed') AS "lastSuccess",
             (SELECT json_build_object('completed', count(*) FILTER (WHERE status = 'completed'),

@@ -21,6 +21,7 @@ import { addLiveRoutes } from "./live.ts";
 import { addMachineRoutes } from "./machines.ts";
 import { addMeasurementRoutes } from "./measurement.ts";
 import { addPlaceRoutes } from "./places.ts";
+import { addProcessingRoutes } from "./processing.ts";
 import { addPublicRoutes } from "./public.ts";
 import { addRegistryRoutes } from "./registry.ts";
 import { addRetentionRoutes } from "./retention.ts";
@@ -62,5 +63,6 @@ export function addRoutes(app: App, deps: Deps, auth: AuthDeps, forward: Forward
   addEtlRoutes(app, deps);
   addInfluxRoutes(app, deps);
   addWaterRoutes(app, deps);
+  addProcessingRoutes(app, deps);
   addConsoleRoutes(app, deps);
 }

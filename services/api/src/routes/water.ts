@@ -1,10 +1,7 @@
-import { randomUUID } from "node:crypto";
+import { pressureZone } from "@sluice/analytics";
 import {
-  findProcessingStatus,
-  isSchedulerRunning,
   isWaterNode,
   listEfficiency,
-  listModels,
   listNodeMetrics,
   listNodeReadings,
   listNodeStatus,
@@ -17,14 +14,8 @@ import {
   WATER_WINDOWS,
   writeAudit,
 } from "@sluice/db";
-import {
-  CACHE_RANGES,
-  type CacheRange,
-  createEngine,
-  createWaterJob,
-  runWaterCycle,
-  WATER_KEYS,
-} from "@sluice/etl";
+import { CACHE_RANGES, type CacheRange, WATER_KEYS } from "@sluice/etl";
+import { OutageError } from "@sluice/shared-types";
 import { z } from "zod";
 import type { Deps } from "../deps.ts";
 import { requireDevice } from "../device-access.ts";
@@ -34,7 +25,6 @@ import { DeviceParams, Instant, limit } from "../schemas.ts";
 import type { App } from "../server.ts";
 
 const HOUR_MS = 3_600_000;
-const PUBLIC = { config: { access: "public" as const } };
 const READ = { access: "read" as const };
 /** What `efficiency` means everywhere. */
 const EFFICIENCY = "volumetric efficiency: output volume / input volume * 100";
@@ -67,9 +57,8 @@ const Node = z.strictObject({
   location: z.string().max(200).optional(),
 });
 
-/** Document C's routes: the water network, how it does, and its processing. */
+/** Document C's routes of nodes and the network; see processing.ts for its processing. */
 export function addWaterRoutes(app: App, deps: Deps): void {
-  addProcessingRoutes(app, deps);
   addNodeRoutes(app, deps);
   addNetworkRoutes(app, deps);
 }
@@ -89,7 +78,10 @@ const noneOf = (what: string) => new Refusal(404, what, { code: "not_found" });
 
 function addNodeRoutes(app: App, { db }: Deps): void {
   app.get("/api/v1/nodes", { config: READ }, async () => {
-    const nodes = await listNodeStatus(db);
+    const nodes = (await listNodeStatus(db)).map((node) => ({
+      ...node,
+      pressure_zone: node.pressure === null ? null : pressureZone(node.pressure),
+    }));
     return { nodes, count: nodes.length };
   });
   app.put(
@@ -170,9 +162,12 @@ function addNodeRoutes(app: App, { db }: Deps): void {
 }
 
 function addNetworkRoutes(app: App, { db, keyValue }: Deps): void {
-  /** A copy of the cache with its age; undefined where there is none. */
+  /** A copy of the cache with its age; undefined where there is none, or no Redis. */
   const cached = async (key: string): Promise<Record<string, unknown> | undefined> => {
-    const text = await keyValue.find(key);
+    const text = await keyValue.find(key).catch((error: unknown) => {
+      if (error instanceof OutageError) return undefined;
+      throw error;
+    });
     if (text === undefined) return undefined;
     const value = JSON.parse(text) as { cached_at: string };
     return {
@@ -235,84 +230,4 @@ function addNetworkRoutes(app: App, { db, keyValue }: Deps): void {
       },
     };
   });
-}
-
-function addProcessingRoutes(app: App, deps: Deps): void {
-  const { db, config } = deps;
-  app.get("/api/v1/status", PUBLIC, async () => {
-    const nowMs = Date.now();
-    const state = await findProcessingStatus(db, nowMs);
-    const { nodes, lastSuccess, lastRun } = state;
-    const patienceMs = 2 * config.PROCESSING_INTERVAL_MINUTES * 60_000;
-    const fresh = lastSuccess !== null && nowMs - lastSuccess.getTime() <= patienceMs;
-    const failing = state.failedWindows > 0 || lastRun?.status === "failed";
-    const health = !fresh ? "stale" : failing ? "degraded" : "healthy";
-    const age = (at: Date | null) => (at === null ? null : Math.round((nowMs - at.getTime()) / 1000));
-    return {
-      status: health,
-      timestamp: new Date(nowMs).toISOString(),
-      processing_service: {
-        status: health,
-        scheduler_running: await isSchedulerRunning(db),
-        interval_minutes: config.PROCESSING_INTERVAL_MINUTES,
-        last_run: lastRun,
-        last_success: lastSuccess,
-        seconds_since_success: age(lastSuccess),
-        runs_24h: state.runsToday,
-        failed_windows: state.failedWindows,
-        processed_up_to: state.watermark,
-        heartbeat: state.heartbeat,
-      },
-      data: {
-        latest_reading: state.latestReading,
-        latest_window: state.latestWindow,
-        lag_seconds: age(state.latestReading),
-        nodes,
-      },
-      cache: { synced_at: state.cacheSyncedAt, age_seconds: age(state.cacheSyncedAt) },
-    };
-  });
-  app.get("/api/v1/models/status", PUBLIC, async () => {
-    const models = await listModels(db);
-    const active = models.filter(({ is_active }) => is_active).length;
-    const message =
-      models.length === 0 ? "no model has been trained yet" : `${active} of ${models.length} are active`;
-    return { status: active > 0 ? "active" : "none", message, count: models.length, active, models };
-  });
-  app.post("/api/v1/processing/trigger", { config: { access: "write" } }, async (request, reply) => {
-    const actor = actorOf(request);
-    await writeAudit(db, { event: "processing.triggered", entityType: "job", entityId: "water", ...actor });
-    const running = runCycle(deps);
-    const done = await Promise.race([running, later(ANSWER_WITHIN_MS)]);
-    if (done === undefined) {
-      running.catch((error: unknown) => deps.log.error({ err: error }, "triggered cycle failed"));
-      return reply.code(202).send({ status: "running", message: "look at /api/v1/status for how it ends" });
-    }
-    const { failed, ...result } = done;
-    if (failed.length > 0) {
-      const error = `${failed.length} windows failed; they stay due`;
-      throw new Refusal(500, error, { error, result: { ...result, failed } });
-    }
-    const status = result.busy > 0 ? "already running" : "completed";
-    return reply.code(result.busy > 0 ? 202 : 200).send({ status, result });
-  });
-}
-
-const ANSWER_WITHIN_MS = 20_000;
-
-const later = (ms: number) =>
-  new Promise<undefined>((resolve) => {
-    setTimeout(resolve, ms, undefined).unref();
-  });
-
-function runCycle({ db, keyValue, log, config }: Deps) {
-  const engine = createEngine({
-    db,
-    log,
-    holder: `api ${randomUUID()}`,
-    trigger: "event",
-    patienceMs: 5000,
-  });
-  const job = createWaterJob({ readers: db, parallelNodes: config.PROCESSING_PARALLEL_NODES });
-  return runWaterCycle(engine, { job, cache: keyValue });
 }
