@@ -110,6 +110,10 @@ test("with AGG_DB_NAME figures go there and nowhere else, again without a change
   ]);
 });
 
+test("the source's port is 2345 where none is given", async () => {
+  await expect(createMachineStores({ DB_NAME: "machines" }).source()).rejects.toThrow(/:2345/);
+});
+
 test("the source is only read", async () => {
   const db = await source.stores.source();
   await expect(db?.execute("DELETE FROM variable_log_float")).rejects.toThrow(/read-only/);

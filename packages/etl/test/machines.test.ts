@@ -317,7 +317,7 @@ describe("programs", () => {
 describe("alerts", () => {
   const JOB = "etl_agg_alerts";
 
-  test("every alarm of every snapshot counts, and newly raised ones are counted apart", async () => {
+  test("TRAP: an alarm that stays counts again in every snapshot; newly raised ones are counted apart", async () => {
     const door = alarm("700001", "Puerta abierta", 3);
     const fault = alarm("25000", "Axis X hardware fault", 1);
     await source.log(
@@ -462,7 +462,7 @@ describe("runs", () => {
     );
   });
 
-  test("a job that fails for one machine leaves the others and the other jobs alone, and stays due", async () => {
+  test("TRAP: a load that fails is not swallowed: the other jobs go on, and it stays due", async () => {
     await source.log(...week);
     await source.db.query("ALTER TABLE machine_program_data ADD CONSTRAINT no CHECK (dt <> '2022-02-23')");
     const machines = await listLoggedMachines(source.db, source.stores);
