@@ -172,7 +172,7 @@ describe("hydroponics ETL", () => {
     expect((await latest(createHourlyJob())).changed).toBe(0);
   });
 
-  test("days of any year have a place", async () => {
+  test("TRAP: days of any year have a place", async () => {
     const at = Date.UTC(2019, 5, 1);
     await send("temperature", at, at + HOUR_MS, () => 20);
     await latest(createDailyJob(), at + 2 * DAY_MS);
@@ -245,7 +245,7 @@ describe("condition percentages", () => {
     expect(await days()).toMatchObject([{ optimal: "37.50", critical: "37.50", n: 8 }]);
   });
 
-  test("take the widest range of the batches in the sensor's own zone", async () => {
+  test("TRAP: take the widest range of the batches in the sensor's own zone, not of the facility", async () => {
     await seedVarieties(db);
     await assign("temperature", "NFT Channel 1");
     await createBatch(db, {
@@ -282,7 +282,7 @@ describe("condition percentages", () => {
     expect(await days()).toMatchObject([{ optimal: "25.00", critical: "75.00", tw: "99.79" }]);
   });
 
-  test("are NULL without batches, without a range, without readings, and when switched off", async () => {
+  test("TRAP: are NULL without batches, without a range, without readings, and when switched off", async () => {
     await seedVarieties(db);
     await assign("ph", "Nursery Tray A");
     await assign("temperature", "Nursery Tray A");
