@@ -1,10 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { announceCommands } from "@sluice/bus";
-import { createCommand, createFleetCommand, getCommand, putDeviceConfig, putFleetGroup } from "@sluice/db";
-import { loadConfig } from "@sluice/service-kit";
-import { waitFor } from "@sluice/testkit";
-import type { MqttClient } from "mqtt";
+import {
+  createCommand,
+  createDevice,
+  createFleetCommand,
+  getCommand,
+  putDeviceConfig,
+  putFleetGroup,
+} from "@sluice/db";
+import { createMetrics, loadConfig } from "@sluice/service-kit";
+import { useMosquitto, waitFor } from "@sluice/testkit";
+import mqtt, { type MqttClient } from "mqtt";
 import { Config } from "../src/config.ts";
 import { type Gateway, openGateway } from "../src/gateway.ts";
 import { connectDevice, PEPPER, useGateway } from "./use-gateway.ts";
@@ -16,10 +23,11 @@ interface Heard {
 
 describe("commands", () => {
   const it = useGateway();
+  const mosquitto = useMosquitto();
   let second: Gateway;
   const clients: MqttClient[] = [];
   beforeAll(async () => {
-    const { gateway: _, bus, keyValue, credentials, metrics, db } = it;
+    const { bus, keyValue, credentials, db } = it;
     const say = () => {};
     const log = { debug: say, info: say, warn: say, error: say };
     const config = loadConfig(Config, {
@@ -27,10 +35,11 @@ describe("commands", () => {
       DATABASE_URL: db.url,
       SLUICE_PEPPER: PEPPER,
       SLUICE_MQTT_PORT: "0",
+      MQTT_URL: mosquitto.url,
     });
-    const quiet = { ...metrics, gauge: () => ({}) as never, counter: () => ({ inc() {} }) as never };
-    const more = { ...quiet, histogram: () => ({ observe() {} }) as never };
-    second = await openGateway({ config, bus, keyValue, credentials, log, metrics: more });
+    await createDevice(db, PEPPER, { id: "outer_1" });
+    const metrics = createMetrics("ingest-gateway");
+    second = await openGateway({ config, bus, keyValue, credentials, log, metrics });
   });
   afterAll(async () => {
     for (const client of clients) client.end(true);
@@ -151,5 +160,35 @@ describe("commands", () => {
     await waitFor(() => after.heard.length > 0);
     expect(after.heard[0]).toEqual({ topic, body });
     await after.client.endAsync();
+  });
+
+  test("a device at another broker gets a command there once it was heard of, unretained, and its configuration kept", async () => {
+    const topic = "iotflow/devices/outer_1/commands/led";
+    const early = await send("outer_1");
+    await putDeviceConfig(it.db, "outer_1", { led: 1 }, { merge: false });
+    await announceCommands(it.bus, { devices: [], configured: ["outer_1"] });
+    const at = async () => {
+      const client = await mqtt.connectAsync(mosquitto.url, { reconnectPeriod: 0 });
+      clients.push(client);
+      const heard: Heard[] = [];
+      client.on(
+        "message",
+        (where, payload) => void heard.push({ topic: where, body: JSON.parse(payload.toString()) }),
+      );
+      await client.subscribeAsync([mine("outer_1"), "iotflow/devices/outer_1/config"], { qos: 1 });
+      return { client, heard };
+    };
+    const device = await at();
+    await waitFor(() => device.heard.some(({ topic: where }) => where.endsWith("/config")), {
+      timeoutMs: 20_000,
+    });
+    expect((await getCommand(it.db, early.id)).status).toBe("pending");
+    await device.client.publishAsync("iotflow/devices/outer_1/telemetry", '{"t":1}', { qos: 1 });
+    await until(early.id, "sent");
+    await waitFor(() => device.heard.some(({ topic: where }) => where === topic));
+    await device.client.endAsync();
+    const later = await at();
+    await waitFor(() => later.heard.length > 0, { timeoutMs: 20_000 });
+    expect(later.heard.map(({ topic: where }) => where)).toEqual(["iotflow/devices/outer_1/config"]);
   });
 });
