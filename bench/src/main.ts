@@ -1,5 +1,6 @@
 /** `npm run bench -- <case> [--seconds N] [--json]`: measures this machine; see docs/benchmarks.md. */
 import { parseArgs } from "node:util";
+import { benchApi } from "./api.ts";
 import { benchDrain, INFLUX, POSTGRES } from "./drain.ts";
 import { benchE2e } from "./e2e.ts";
 import { benchEtl } from "./etl.ts";
@@ -18,6 +19,7 @@ Cases:
   http      batches over HTTP
   influx    a backlog is written to InfluxDB
   drain     a backlog of 1 million messages is stored
+  api       newest values and 30-day charts over 10 million readings; [--readings N]
   scale     a backlog is stored by 1, 2 and 4 workers on 1, 2 and 4 partitions
   etl       8.64 million readings of 1,000 sensors are rolled up, with 100,000 late ones; [--readings N]
   machines  a machine's log is aggregated, twice; [--days N], by default a year of 10 million rows
@@ -56,6 +58,7 @@ const cases: Record<string, () => Promise<object>> = {
       },
       say,
     ),
+  api: () => benchApi({ readings: Number(values.readings), seconds: Math.min(seconds, 20) }, say),
   machines: () => benchMachines({ days: Number(values.days) }, say),
   scale: () => benchScale({ messages: Number(values.messages) }, say),
   influx: () => benchDrain(INFLUX, { messages: Number(values.messages) }, say),

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Bus, openBus } from "@sluice/bus";
-import { createDevice, type Db, openDb } from "@sluice/db";
+import { createApiKey, createDevice, type Db, openDb } from "@sluice/db";
 import { type InstallationStatus, startInstallation } from "@sluice/testkit/installation";
 import type { LoadOptions, LoadReport } from "./load.ts";
 import { type ProcessCost, readProcessCost } from "./process-cost.ts";
@@ -26,6 +26,8 @@ export interface System {
   fleet: { devices: string[]; username: string; password: string };
   /** Registers a device and gives its HTTP key. */
   createKey(id: string): Promise<string>;
+  /** Makes an API key of a program that may read everything. */
+  createReadKey(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -50,6 +52,8 @@ export async function openSystem(
     bus,
     fleet,
     createKey: async (id) => (await createDevice(db, installation.pepper(), { id })).apiKey,
+    createReadKey: async () =>
+      (await createApiKey(db, installation.pepper(), { name: "bench", scopes: ["read"] })).key,
     costs: () => Object.fromEntries(processes.map(({ name, pid }) => [name, readProcessCost(pid)])),
     load: (options, brokerPort) => {
       const { hostname, port } = new URL(status.mqttUrl);
