@@ -1,7 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { OutageError, type Resource } from "@sluice/shared-types";
 import { type Cluster, Redis } from "ioredis";
-import { isClusterUrl, parseClusterUrl } from "./redis-cluster-map.ts";
+import { createCluster, retryAfterMs, sightInCluster, within } from "./redis-cluster-key-value.ts";
+import { isClusterUrl } from "./redis-cluster-map.ts";
 
 /** The part of a logger that this needs. */
 interface Log {
@@ -95,13 +96,6 @@ for i = 1, #ARGV, 4 do
 end
 return 1`;
 
-// In a cluster the three keys of a device are on three nodes: only the newest of them can be told atomically.
-const SEEN = `
-local seen = redis.call('GET', KEYS[1])
-if seen and seen > ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', 86400)
-return 1`;
-
 interface Reservation {
   args: [key: string, field: string, value: string, ttlMs: number];
   resolve(value: string): void;
@@ -172,48 +166,14 @@ export async function openKeyValue(url: string, options: { log?: Log } = {}): Pr
   };
 }
 
-const RETRY_STRATEGY = (times: number) => Math.min(100 * times, 2000);
-
 function createSingle(url: string): Redis {
   return new Redis(url, {
     lazyConnect: true,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
     connectTimeout: 5000,
-    retryStrategy: RETRY_STRATEGY,
+    retryStrategy: retryAfterMs,
   });
-}
-
-function createCluster(url: string): Cluster {
-  const { nodes, login } = parseClusterUrl(url);
-  return new Redis.Cluster([...nodes], {
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    clusterRetryStrategy: RETRY_STRATEGY,
-    redisOptions: { ...login, maxRetriesPerRequest: 0, connectTimeout: 5000 },
-  });
-}
-
-/** A cluster that is not complete leaves `connect` waiting for ever. */
-async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
-  const timer = new AbortController();
-  const late = delay(timeoutMs, undefined, { signal: timer.signal }).then(() => {
-    throw new Error(`no answer within ${timeoutMs} ms`);
-  });
-  late.catch(() => {}); // aborted, or raced already
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    timer.abort();
-  }
-}
-
-async function sightInCluster(redis: Redis | Cluster, sighting: Sighting): Promise<void> {
-  const { device, atMs, status, heartbeat } = sighting;
-  const at = new Date(atMs).toISOString();
-  const newest = (await redis.eval(SEEN, 1, `device:lastseen:${device}`, at)) === 1;
-  if (newest) await redis.set(`device:status:${device}`, status, "EX", 86_400);
-  if (heartbeat) await redis.set(`heartbeat:${device}`, at, "EX", 300);
 }
 
 /** Collects the reservations of one turn of the event loop into one call. */
