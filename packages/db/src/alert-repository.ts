@@ -146,6 +146,7 @@ export async function raiseAlerts(tx: Transaction, alerts: readonly RaisedAlert[
               "triggeredUs" float8, "sinceUs" float8, severity text, title text, message text, value float8,
               threshold float8, level int2)
        JOIN alert.rules r ON r.id = n."ruleId" AND r.version = n.version AND r.is_active
+       JOIN iot.sensors s ON s.id = n."sensorId" AND s.device_id = n."deviceId"
         FOR KEY SHARE OF r
      ON CONFLICT DO NOTHING RETURNING id`,
     [JSON.stringify(alerts)],
@@ -249,10 +250,11 @@ export async function escalateAlerts(tx: Transaction): Promise<number> {
     `UPDATE alert.alerts a SET escalation_level = e.level, severity = e.severity
        FROM (SELECT DISTINCT ON (o.id) o.id, s.level, s.severity
                FROM alert.alerts o
+               LEFT JOIN alert.rules r ON r.id = o.rule_id
                JOIN alert.escalations s
                  ON s.rule_id IS NOT DISTINCT FROM
                     (SELECT o.rule_id WHERE EXISTS (SELECT FROM alert.escalations own WHERE own.rule_id = o.rule_id))
-              WHERE o.status = 'open' AND s.level > o.escalation_level
+              WHERE o.status = 'open' AND s.level > o.escalation_level AND (r.config ? 'calm') IS NOT TRUE
                 AND o.created_at + s.after_minutes * INTERVAL '1 min' <= now()
                 AND alert.severity_rank(s.severity) > alert.severity_rank(o.severity)
                 AND (o.level = 2 OR s.severity = 'warning')

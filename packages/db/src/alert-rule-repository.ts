@@ -37,7 +37,7 @@ export interface RuleInput {
   command: { type: string; payload: Record<string, unknown> } | null;
   /** Names of the channels that are told; null: all. */
   channels: string[] | null;
-  /** null: the general steps. */
+  /** null: the general steps; none: its alerts do not escalate. */
   escalation: EscalationStep[] | null;
   active: boolean;
 }
@@ -63,8 +63,9 @@ const RULES = `SELECT r.id, r.facility_id AS "facilityId", r.name, r.sensor_type
     r.rate_window_minutes * 6e7 AS "rateWindowUs", r.severity, r.config -> 'channels' AS channels,
     CASE WHEN t.id IS NOT NULL
       THEN jsonb_build_object('type', t.name, 'payload', coalesce(r.config -> 'command', '{}')) END AS command,
-    (SELECT jsonb_agg(jsonb_build_object('afterMinutes', e.after_minutes, 'severity', e.severity) ORDER BY e.level)
-       FROM alert.escalations e WHERE e.rule_id = r.id) AS escalation,
+    CASE WHEN r.config ? 'calm' THEN '[]' ELSE
+      (SELECT jsonb_agg(jsonb_build_object('afterMinutes', e.after_minutes, 'severity', e.severity) ORDER BY e.level)
+         FROM alert.escalations e WHERE e.rule_id = r.id) END AS escalation,
     r.is_active AS active, r.version, r.created_at AS "createdAt", r.updated_at AS "updatedAt"
   FROM alert.rules r LEFT JOIN iot.devices d ON d.id = r.device_id
   LEFT JOIN iot.command_types t ON t.id = r.auto_command_type_id`;
@@ -92,6 +93,7 @@ export async function putAlertRule(db: Db, input: RuleInput, id?: number): Promi
     const config = {
       ...(input.channels === null ? {} : { channels: input.channels }),
       ...(input.command === null ? {} : { command: input.command.payload }),
+      ...(input.escalation?.length === 0 ? { calm: true } : {}),
     };
     const values = [
       input.name,

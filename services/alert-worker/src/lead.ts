@@ -14,7 +14,7 @@ export interface Term {
 }
 
 /** How long others wait for one that was killed. */
-export const LEASE_MS = 5_000;
+const LEASE_MS = 5_000;
 const TICK_MS = 500;
 
 /**

@@ -1,25 +1,20 @@
 import type { Notification } from "@sluice/db";
-import { createTransport } from "nodemailer";
+import type { Transporter } from "nodemailer";
 import type { Send } from "./deliver.ts";
 
 const TIMEOUT_MS = 20_000;
 
-/** Creates the sender of e-mails through the server at `url`; it counts once that server has taken the mail. */
+/**
+ * Creates the sender of e-mails through the server at `url`; one counts once that server has taken it. The library is
+ * loaded with the first mail.
+ */
 export function createMailer(url: string | undefined, from: string): Send {
-  if (url === undefined) {
-    return () => Promise.reject(new Error("no mail server is configured: set SLUICE_SMTP_URL"));
-  }
-  const transport = createTransport({
-    url,
-    connectionTimeout: TIMEOUT_MS,
-    greetingTimeout: TIMEOUT_MS,
-    socketTimeout: TIMEOUT_MS,
-    disableFileAccess: true,
-    disableUrlAccess: true,
-  });
+  let transport: Promise<Transporter> | undefined;
   return async (notification) => {
+    if (url === undefined) throw new Error("no mail server is configured: set SLUICE_SMTP_URL");
+    transport ??= openTransport(url);
     const { channel, dedupeKey, alert } = notification;
-    await transport.sendMail({
+    await (await transport).sendMail({
       from,
       to: channel.target,
       subject: `[${alert.severity}] ${verb(notification)}${alert.title}`,
@@ -28,6 +23,18 @@ export function createMailer(url: string | undefined, from: string): Send {
       messageId: `<${dedupeKey}@sluice>`,
     });
   };
+}
+
+async function openTransport(url: string): Promise<Transporter> {
+  const { createTransport } = await import("nodemailer");
+  return createTransport({
+    url,
+    connectionTimeout: TIMEOUT_MS,
+    greetingTimeout: TIMEOUT_MS,
+    socketTimeout: TIMEOUT_MS,
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  });
 }
 
 function verb({ event }: Notification): string {

@@ -1,11 +1,10 @@
-import { hostname } from "node:os";
 import { type Bus, type ConsumeOptions, consume, consumeParked, type Reader } from "@sluice/bus";
 import { type Db, type Log, refillParked } from "@sluice/db";
 import { GROUPS, streamKey } from "@sluice/shared-types";
 import type { Config } from "./config.ts";
 import { createJudge } from "./judge-batch.ts";
 import { keepTime } from "./keep-time.ts";
-import { LEASE_MS, type Term } from "./lead.ts";
+import type { Term } from "./lead.ts";
 import type { AlertMetrics } from "./metrics.ts";
 import { createRuleBook } from "./rule-book.ts";
 
@@ -20,8 +19,11 @@ export interface WatchDeps {
 
 const BATCH_MESSAGES = 1_000;
 const WAIT_MS = 1_000;
-/** Less than a lease: whoever takes over finds what the last one left before it reads anything newer. */
-const RECLAIM_AFTER_MS = LEASE_MS - 1_000;
+/**
+ * One name for whoever leads: what the last one left in hand comes before anything newer. Under a name of its own a
+ * successor would read on, and what it took over later would come too late for the rules.
+ */
+const CONSUMER = "alert-worker";
 
 /** The readings of one stream on their way through the rules. */
 interface Lane extends Pick<ConsumeOptions, "handle" | "quarantine"> {
@@ -35,7 +37,7 @@ interface Lane extends Pick<ConsumeOptions, "handle" | "quarantine"> {
  * parked comes first, being older than what is on the bus. Rejects with the first defect.
  */
 export async function watch(deps: WatchDeps, term: Term): Promise<void> {
-  const { bus, config, log, metrics } = deps;
+  const { bus, log, metrics } = deps;
   const crash = new AbortController();
   const signal = AbortSignal.any([term.signal, crash.signal]);
   /** When the gateway got the newest message that is judged, by stream. */
@@ -45,12 +47,8 @@ export async function watch(deps: WatchDeps, term: Term): Promise<void> {
   const running = [
     ...lanes.map(async (lane) => {
       await bus.ensureGroup(lane.stream, GROUPS.alerts);
-      const consumer = config.SLUICE_CONSUMER ?? `alert-worker-${hostname()}-${process.pid}`;
       const { stream } = lane;
-      const reader = await bus.reader({
-        ...{ stream, group: GROUPS.alerts, consumer },
-        reclaimAfterMs: RECLAIM_AFTER_MS,
-      });
+      const reader = await bus.reader({ stream, group: GROUPS.alerts, consumer: CONSUMER });
       await consume(lane.note(reader), {
         ...{ handle: lane.handle, quarantine: lane.quarantine, signal, log },
         maxMessages: BATCH_MESSAGES,

@@ -223,6 +223,10 @@ test("what nobody acknowledges escalates step by step; what is acknowledged does
     { afterMinutes: 600, severity: "emergency" as const },
   ];
   const change = { device, severity: "warning" as const, escalation };
+  const calm = await it.rule({ ...change, name: "calm", sensorType: "co2", escalation: [] });
+  await it.send(device, { fields: { co2: 31 } });
+  await it.judged();
+  await it.db.execute("UPDATE alert.alerts SET created_at = now() - INTERVAL '11 hours'");
   const [ignored, cared] = [
     await it.rule(change),
     await it.rule({ ...change, name: "cared for", sensorType: "ph" }),
@@ -243,6 +247,7 @@ test("what nobody acknowledges escalates step by step; what is acknowledged does
   await it.judged();
   const [alert] = await alerts({ ruleId: cared.id });
   expect(await acknowledgeAlert(it.db, alert?.id ?? 0, { name: "ada" })).toBe(true);
+  expect(await alerts({ ruleId: calm.id })).toMatchObject([{ severity: "warning", escalationLevel: 0 }]);
   await it.db.execute("UPDATE alert.alerts SET created_at = now() - INTERVAL '11 hours' WHERE id = $1", [
     alert?.id,
   ]);

@@ -117,7 +117,7 @@ export function useWorker(): TestWorker {
         const lag = groups.find(({ group }) => group === GROUPS.alerts);
         return failure !== undefined || (lag && lag.unread + lag.pending === 0);
       },
-      { timeoutMs: 30_000, what: "every message to be judged" },
+      { timeoutMs: 60_000, what: "every message to be judged" },
     );
     if (failure) throw failure.error;
   };
