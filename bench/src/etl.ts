@@ -61,6 +61,7 @@ export async function benchEtl(
   const server = await startPostgres({ settings: { shared_buffers: "512MB", max_wal_size: "4GB" } });
   const report = await measureEtl(server, options, say).finally(() => server.stop());
   if (options.ingestSeconds === 0) return report;
+  say(JSON.stringify(report));
   say("ingest, for comparison");
   const { cpuSecondsPerMillion } = await benchE2e(
     { seconds: options.ingestSeconds, halfLoad: 20_000, influx: false },

@@ -211,8 +211,24 @@ describe("the calls of the other documents", () => {
     expect([dry.status, dry.json.status]).toEqual([200, "completed"]);
     const run = await call("POST /api/etl/run", { command: "hourly" }, adminKey);
     expect(run.json).toMatchObject({ status: "completed", command: "hourly" });
+    const later = await call("POST /api/etl/run", { command: "full", async: true }, adminKey);
+    expect([later.status, later.json]).toEqual([
+      202,
+      { status: "accepted", command: "full", job_id: expect.any(String) },
+    ]);
+    await waitFor(
+      async () => {
+        const { jobs } = (await call("GET /api/v1/jobs?limit=500", undefined, adminKey)).json;
+        const job = jobs.find(({ id }: { id: string }) => id === later.json.job_id);
+        return job?.status === "completed";
+      },
+      { timeoutMs: 30_000, what: "the job to be done" },
+    );
+  }, 90_000);
+
+  test("TRAP 9: an unknown command of /api/etl/run is refused and runs nothing", async () => {
     expect((await call("POST /api/etl/run", { command: "everything" }, adminKey)).status).toBe(400);
-  }, 60_000);
+  });
 
   test("crops are planted and harvested", async () => {
     await installation.sluice("seed", "varieties").catch(() => installation.sluice("seed"));

@@ -16,6 +16,7 @@ import {
 } from "@sluice/etl";
 import { z } from "zod";
 import type { Deps } from "../deps.ts";
+import { startRequest } from "../etl-request.ts";
 import { actorOf } from "../principal.ts";
 import { Refusal } from "../refusal.ts";
 import { limit, RowId, RowParams } from "../schemas.ts";
@@ -31,12 +32,16 @@ const Run = z.strictObject({
   hours: z.int().min(1).max(8784).optional(),
   retention_days: z.int().min(1).max(36_500).optional(),
   dry_run: z.boolean().default(false),
+  /** Answer at once, with the id of the job. */
+  async: z.boolean().default(false),
 });
 type Run = z.output<typeof Run>;
 
 /** Document A's ETL and crops. */
 export function addEtlRoutes(app: App, deps: Deps): void {
   const { db } = deps;
+  const closing = new AbortController();
+  app.addHook("preClose", async () => closing.abort());
   app.post(
     "/api/etl/run",
     {
@@ -52,6 +57,14 @@ export function addEtlRoutes(app: App, deps: Deps): void {
         ...actor,
         data: { ...actor.data, ...body },
       });
+      if (body.async) {
+        const { command } = body;
+        const { signal } = closing;
+        const jobId = await startRequest(deps, { command, configuration: body, signal }, () =>
+          run(deps, body, signal),
+        );
+        return reply.code(202).send({ status: "accepted", command, job_id: jobId });
+      }
       const stop = new AbortController();
       reply.raw.on("close", () => stop.abort());
       const result = await run(deps, body, stop.signal);
