@@ -42,6 +42,7 @@ export async function openNatsBus(
     const entries: Entry[] = [];
     if (count <= 0 || from === "$") return entries;
     const { state } = await link.ask(() => link.jsm.streams.info(name));
+    if (state.messages === 0) return entries;
     const start = Number.parseInt(from, 10) || (reverse ? state.last_seq : state.first_seq);
     for (let seq = start; entries.length < count && seq >= state.first_seq && seq <= state.last_seq; ) {
       const query = reverse ? { seq } : { seq, next_by_subj: name };

@@ -563,6 +563,12 @@ describe.each(DRIVERS)("bus on $name", (driver) => {
     expect(rest.flatMap(({ messages }) => messages)).toEqual(["m4", "m5"]);
   });
 
+  test("an empty stream has nothing to browse, in either direction", async () => {
+    await bus.ensureGroup(stream, "postgres");
+    expect(await bus.browse(stream, { from: "-", count: 10 })).toEqual([]);
+    expect(await bus.browse(stream, { from: "+", count: 1, reverse: true })).toEqual([]);
+  });
+
   test("lag tells unread and pending in messages and entries", async () => {
     await bus.ensureGroup(stream, "postgres");
     await bus.publish(stream, numbered(10));
