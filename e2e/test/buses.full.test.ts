@@ -10,8 +10,8 @@ import { type Installation, startInstallation, waitFor } from "@sluice/testkit";
 import { runPublisher } from "../src/faults/run-publisher.ts";
 import { judge, readLedgerFile, readQuarantine, readRows } from "../src/judge.ts";
 
-jest.setTimeout(240_000);
-const patient = { timeoutMs: 60_000, intervalMs: 200 };
+jest.setTimeout(480_000);
+const patient = { timeoutMs: 120_000, intervalMs: 200 };
 const root = mkdtempSync(join(tmpdir(), "sluice buses "));
 const devices = Array.from({ length: 8 }, (_, i) => `bus-${i}`);
 let sluice: Installation | undefined;
@@ -77,7 +77,7 @@ describe.each(CLUSTERS)("every service on $name", (cluster) => {
   test("services and a leader of the bus killed under load: nothing acknowledged is lost, nothing is there twice", async () => {
     const servers = await cluster.start();
     stopServers = servers.stop;
-    const installation = await startInstallation({ env: servers.env });
+    const installation = await startInstallation({ env: servers.env, readyTimeoutMs: 180_000 });
     sluice = installation;
     const boot = cluster.name.replace(/\W/g, "");
     const ledger = join(root, `${boot}.ledger`);
@@ -89,8 +89,8 @@ describe.each(CLUSTERS)("every service on $name", (cluster) => {
       devices,
       boot,
       rate: 100,
-      seconds: 25,
-      patienceSeconds: 60,
+      seconds: 40,
+      patienceSeconds: 120,
       ledger,
       topicRoot: "iotflow",
       clientPrefix: boot,
@@ -99,13 +99,13 @@ describe.each(CLUSTERS)("every service on $name", (cluster) => {
     for (const name of ["stream-worker", "ingest-gateway"]) {
       await waitFor(() => stored(installation), patient);
       await installation.kill(name, "SIGKILL");
-      await installation.untilReady(60_000);
+      await installation.untilReady(120_000);
     }
     const killed = await servers.killLeader();
     await killed.restart();
     const report = await load.report;
     expect(report.acknowledged).toBe(report.sent);
-    await installation.untilReady(60_000);
+    await installation.untilReady(120_000);
 
     const balances = await waitFor(async () => {
       const all = await ledgers(servers.env);

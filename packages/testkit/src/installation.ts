@@ -30,6 +30,8 @@ export interface InstallationOptions {
   /** Services to run; all of them by default. */
   services?: readonly string[];
   env?: Record<string, string>;
+  /** How long it may take until every service is ready; a minute by default. */
+  readyTimeoutMs?: number;
   /** Keep using this folder; by default a fresh temporary one, removed by `stop`. */
   dataDir?: string;
 }
@@ -132,7 +134,7 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
     },
   };
   try {
-    await untilReady();
+    await untilReady(options.readyTimeoutMs);
   } catch (error) {
     await installation.stop();
     throw error;
