@@ -2,9 +2,10 @@ import { randomUUID } from "node:crypto";
 import { OutageError } from "@sluice/shared-types";
 import type { Redis } from "ioredis";
 import type { Log } from "./log.ts";
+import { APPEND } from "./redis-append-scripts.ts";
 import { classify, failureOf, whenReady } from "./redis-connection.ts";
 import { findRange } from "./redis-keys.ts";
-import { APPEND, runScript } from "./redis-scripts.ts";
+import { runScript } from "./redis-script.ts";
 
 const LANES = 2;
 const ENTRY_MESSAGES = 128;

@@ -1,7 +1,8 @@
 import type { Redis } from "ioredis";
 import type { GroupLag, GroupLedger, StreamLag } from "./bus.ts";
+import { STATE } from "./redis-group-scripts.ts";
 import { streamKeys } from "./redis-keys.ts";
-import { runScript, STATE } from "./redis-scripts.ts";
+import { runScript } from "./redis-script.ts";
 
 /** As the script gives them; what Redis does not know is false, an empty list is an object. */
 interface GroupState {

@@ -1,8 +1,11 @@
 import type { Redis } from "ioredis";
 import type { Room } from "./bus.ts";
 import type { Parking } from "./parking.ts";
+import { FATES } from "./redis-group-scripts.ts";
 import { streamKeys } from "./redis-keys.ts";
-import { FATES, FIND_PARKABLE, PARK, runScript, TRIM, UNPARK } from "./redis-scripts.ts";
+import { TRIM } from "./redis-loss-scripts.ts";
+import { FIND_PARKABLE, PARK, UNPARK } from "./redis-parking-scripts.ts";
+import { runScript } from "./redis-script.ts";
 import { type RawEntry, toEntry } from "./redis-upkeep.ts";
 
 type Ask = <T>(command: (redis: Redis) => Promise<T>) => Promise<T>;

@@ -2,9 +2,11 @@ import type { Redis } from "ioredis";
 import type { Entry, EntryOutcome, LostRange, Reader, ReaderOptions } from "./bus.ts";
 import { createInbox } from "./inbox.ts";
 import type { Log } from "./log.ts";
+import { ACK } from "./redis-append-scripts.ts";
 import { classify, failureOf, MAX_BLOCK_MS, whenReady } from "./redis-connection.ts";
+import { LEAVE } from "./redis-group-scripts.ts";
 import { streamKeys } from "./redis-keys.ts";
-import { ACK, LEAVE, runScript } from "./redis-scripts.ts";
+import { runScript } from "./redis-script.ts";
 import { createUpkeep, type RawEntry, toEntry } from "./redis-upkeep.ts";
 import type { TrimPolicy } from "./trim-policy.ts";
 

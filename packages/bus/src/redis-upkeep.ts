@@ -3,8 +3,10 @@ import type { Entry, LostRange, ReaderOptions } from "./bus.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Log } from "./log.ts";
 import { failureOf } from "./redis-connection.ts";
+import { ENSURE, HOLD, SWEEP } from "./redis-group-scripts.ts";
 import { findRange, streamKeys } from "./redis-keys.ts";
-import { ENSURE, FIND_LOSSES, HOLD, runScript, type Script, SWEEP, TRIM } from "./redis-scripts.ts";
+import { FIND_LOSSES, TRIM } from "./redis-loss-scripts.ts";
+import { runScript, type Script } from "./redis-script.ts";
 import type { TrimPolicy } from "./trim-policy.ts";
 
 /** Default of {@link ReaderOptions.reclaimAfterMs}. */
@@ -207,7 +209,14 @@ export function createUpkeep(
     const suspected = gaps;
     gaps = [];
     const args = suspected.flatMap(({ from, to, beforeId, afterId }) => [from, to, beforeId, afterId]);
-    const ranges = (await run(FIND_LOSSES, last?.to ?? 0, ...args)) as string[];
+    const [taken, ...ranges] = (await run(FIND_LOSSES, consumer, last?.to ?? 0, ...args)) as string[];
+    if (Number(taken) > 0) {
+      log.warn(
+        { ...who, messages: Number(taken) },
+        "messages were taken away with the consumer that had them: they are delivered again",
+      );
+      await resume();
+    }
     for (let i = 0; i < ranges.length; i += 2) {
       const range = { stream, group, from: Number(ranges[i]), to: Number(ranges[i + 1]) };
       found.push(range);

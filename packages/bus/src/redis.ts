@@ -6,12 +6,13 @@ import type { Log } from "./log.ts";
 import { type Appender, createAppender } from "./redis-appender.ts";
 import { classify, openConnection, whenReady } from "./redis-connection.ts";
 import { checkDurability } from "./redis-durability.ts";
+import { ENSURE, RESUME } from "./redis-group-scripts.ts";
 import { streamKeys } from "./redis-keys.ts";
 import { readLag, readLedger } from "./redis-numbers.ts";
 import { createRedisParking, readFates, readRoom } from "./redis-parking.ts";
 import { createRedisPending } from "./redis-pending.ts";
 import { openRedisReader } from "./redis-reader.ts";
-import { ENSURE, RESUME, runScript } from "./redis-scripts.ts";
+import { runScript } from "./redis-script.ts";
 import { type RawEntry, toEntry } from "./redis-upkeep.ts";
 import type { TrimPolicy } from "./trim-policy.ts";
 

@@ -51,6 +51,23 @@ describe("the Redis driver", () => {
     expect(consumer.lost).toEqual([]);
   });
 
+  test("what a consumer removed by hand had is delivered again, and only that", async () => {
+    for (let i = 0; i < 6; i++) await bus.publish(STREAM, [`m${i}`, `n${i}`]);
+    const doomed = await bus.reader({ stream: STREAM, group: "postgres", consumer: "doomed" });
+    const entries = await doomed.read(12, 1_000);
+    while (entries.length < 6) entries.push(...(await doomed.read(12, 1_000)));
+    const done = [entries[0], entries[3]].flatMap((entry) => (entry ? [entry.id] : []));
+    await doomed.ack(done.map((id) => ({ id, stored: 2, duplicate: 0, quarantined: 0 })));
+    await raw.xgroup("DELCONSUMER", STREAM, "postgres", "doomed");
+    const consumer = await start();
+    await waitFor(async () => (await bus.ledger(STREAM))[0]?.stored === 12, patient);
+    expect(consumer.stored.sort()).toEqual(["m1", "m2", "m4", "m5", "n1", "n2", "n4", "n5"]);
+    expect((await bus.ledger(STREAM))[0]).toMatchObject({ balanced: true, lost: 0, pending: 0 });
+    expect(await raw.hget(`${STREAM}:ledger`, "postgres:settled")).toBe("12");
+    expect((await raw.hkeys(`${STREAM}:ledger`)).filter((field) => field.includes(":settled:"))).toEqual([]);
+    await doomed.close();
+  });
+
   test("a server that stood still longer than the redelivery time makes nobody process twice", async () => {
     for (let i = 0; i < 4; i++) await bus.publish(STREAM, [`m${i}`]);
     let release = () => {};
