@@ -74,7 +74,7 @@ export async function createCommand(db: Queries, command: NewCommand): Promise<C
     `INSERT INTO iot.device_commands (device_id, command_type_id, command_type, command_payload, source, issued_by,
                                       dedupe_key, priority, expires_at)
      SELECT d.id, (SELECT t.id FROM iot.command_types t WHERE t.name = $2), $2, $3, $4,
-            (SELECT u.id FROM core.users u WHERE u.id = $5), $6, $7, now() + $8::float8 * INTERVAL '1 ms'
+            $5::int, $6, $7, now() + $8::float8 * INTERVAL '1 ms'
        FROM iot.devices d WHERE d.device_code = $1 AND d.removed_at IS NULL
      ON CONFLICT (dedupe_key) DO UPDATE SET dedupe_key = excluded.dedupe_key RETURNING id`,
     [

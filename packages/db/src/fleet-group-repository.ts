@@ -14,7 +14,7 @@ export async function createFleetCommand(db: Db, command: NewFleetCommand): Prom
     if (group !== "all") await requireGroup(tx, group);
     const [fleet] = await tx.query<{ id: number }>(
       `INSERT INTO iot.fleet_commands (group_name, command_type, command_payload, issued_by, expires_at)
-       VALUES ($1, $2, $3, (SELECT id FROM core.users WHERE id = $4), now() + $5::float8 * INTERVAL '1 ms') RETURNING id`,
+       VALUES ($1, $2, $3, $4, now() + $5::float8 * INTERVAL '1 ms') RETURNING id`,
       [group, type, JSON.stringify(payload), userId ?? null, lifeMs],
     );
     await tx.execute(

@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import { usePrivatePostgres } from "@sluice/testkit";
-import { migrate, openDb } from "../src/index.ts";
+import { createCommand, migrate, openDb } from "../src/index.ts";
 import { ensureRoles, grantRoles, OWNER_ROLE, SERVICE_ROLES } from "../src/roles.ts";
 
 const server = usePrivatePostgres({ settings: { fsync: "off" } });
@@ -63,6 +63,17 @@ test("services may do their work and nothing else; the owner is no superuser and
   await expect(asRole("sluice_gateway", "SELECT FROM public.measurement")).rejects.toThrow(/denied/);
   await expect(asRole("sluice_reader", "DELETE FROM public.measurement")).rejects.toThrow(/denied|read-only/);
   await asRole("sluice_worker", "INSERT INTO audit.events (event_type) VALUES ('x')");
+  await asRole("sluice_worker", "INSERT INTO iot.devices (device_code) VALUES ('pump')");
+  const alerts = await openDb(urlOf("sluice_alerts"), { max: 1 });
+  const wanted = {
+    device: "pump",
+    type: "stop",
+    payload: {},
+    source: "alert" as const,
+    dedupeKey: "alert 1",
+  };
+  expect((await createCommand(alerts, wanted)).status).toBe("pending");
+  await alerts.close();
 
   const partitions = await asRole(
     "sluice_worker",

@@ -107,7 +107,6 @@ export function createSendCommand({ db, bus, log }: Pick<Deps, "db" | "bus" | "l
   };
 }
 
-/** Makes sure that a key may command anything at all: a device must not command itself or its neighbours. */
 const write = { access: "write" as const };
 
 /** Commands to devices and groups, and what devices shall be set to. */
