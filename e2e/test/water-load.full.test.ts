@@ -150,6 +150,28 @@ describe("the initial load", () => {
   }, 120_000);
 });
 
+test.each(["hydroponics", "cea", "machines"])(
+  "./sluice demo %s sends what its pack describes, and nothing of it is refused",
+  async (name) => {
+    const { devices, past, live } = JSON.parse(
+      await sluice({}, "demo", name, "--history", "2", "--seconds", "2", "--json"),
+    );
+    expect(past).toBeGreaterThan(0); // machines are off at weekends, and send changes only
+    expect(live).toMatchObject({ unacknowledged: 0 });
+    const typed = () =>
+      db.query(
+        `SELECT DISTINCT t.name FROM iot.sensors s JOIN iot.devices d ON d.id = s.device_id
+         JOIN iot.sensor_types t ON t.id = s.sensor_type_id WHERE d.device_code = ANY ($1)`,
+        [devices],
+      );
+    await waitFor(async () => (await typed()).length > 1, { what: "sensors with types", timeoutMs: 30_000 });
+    expect(
+      await db.query("SELECT reason, detail FROM quarantine WHERE device = ANY ($1)", [devices]),
+    ).toEqual([]);
+  },
+  120_000,
+);
+
 test("a fifth domain is a folder: types, rules, a job and a demo without a line of code", async () => {
   const packs = join(folder, "packs");
   await cp(join(ROOT, "packs"), packs, { recursive: true });

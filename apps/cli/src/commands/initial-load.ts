@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { startOfDate } from "@sluice/analytics";
 import { openKeyValue } from "@sluice/bus";
-import { type Db, finishRun, insertRun, openDb, readForeignReadings } from "@sluice/db";
+import { type Db, finishRun, insertRun, openDb, putWaterNodes, readForeignReadings } from "@sluice/db";
 import { createEngine, createWaterJob, runWaterCycle } from "@sluice/etl";
 import { Command, InvalidArgumentError } from "commander";
 import { CommandError } from "../command-error.ts";
@@ -83,9 +83,14 @@ async function load(options: LoadOptions, command: Command): Promise<void> {
     const run = { runId, job: "initial-load", jobType: "water_import", trigger: "manual" as const, ...range };
     await insertRun(db, { ...run, configuration: { ...configuration, fromPostgres: undefined } });
     const name = options.fromCsv ?? (options.fromPostgres === undefined ? "BigQuery" : options.table);
+    const nodes = new Set<string>();
     const shared = { type: "water", timeZone: options.timeZone, notBefore: 0, wait: options.wait };
     await importTable(name, { ...shared, ...(options.json ? { json: true } : {}) }, command, () =>
-      openSource(options, range),
+      openSource(options, range).then((table) => ({ ...table, rows: noted(table.rows, nodes) })),
+    );
+    await putWaterNodes(
+      db,
+      [...nodes].sort().map((node) => ({ node })),
     );
     if (!options.json) note("computing what the readings changed …");
     const result = await runCycle(db, connection.urls.redis);
@@ -120,6 +125,14 @@ async function openSource(options: LoadOptions, range: { fromMs: number; toMs: n
   }
   const { source } = await openConfiguredBigQuery();
   return createReadingsTable(source.read(range, batchSize), latestUs);
+}
+
+/** Rows as they are; notes whose they are: what is loaded here is a node, whatever it sends. */
+async function* noted(rows: Table["rows"], nodes: Set<string>) {
+  for await (const result of rows) {
+    for (const node of result.row?.devices.keys() ?? []) nodes.add(node);
+    yield result;
+  }
 }
 
 async function* renamed(rows: ReturnType<typeof readForeignReadings>) {
