@@ -15,7 +15,7 @@ const LONGEST_MS = 7 * 24 * HOUR_MS;
  * differs. It mends nothing: that is `./sluice reconcile --repair`.
  */
 export function createComparison(
-  influx: Pick<Influx, "query">,
+  influx: Pick<Influx, "query" | "bucket">,
   metrics: Metrics,
 ): (engine: Engine) => Promise<void> {
   const differences = metrics.gauge(

@@ -32,7 +32,7 @@ export function createTasks(
   engine: Engine,
   config: z.output<typeof Config>,
   metrics: Metrics,
-  influx?: Pick<Influx, "query">,
+  influx?: Pick<Influx, "query" | "bucket">,
   stores?: MachineStores,
 ): Task[] {
   const windows = metrics.counter("etl_windows_total", "Windows of ETL jobs, by how they ended", [
@@ -92,12 +92,12 @@ export function createTasks(
   return [...always, ...tasks];
 }
 
-/** InfluxDB may be out of reach: nothing else waits for it. */
+/** InfluxDB may be out of reach, or refuse to be asked: nothing else waits for it. */
 async function unlessOut(engine: Engine, run: Task["run"]): Promise<void> {
   try {
     await run(engine);
   } catch (error) {
-    if (!(error instanceof OutageError) || error.dependency !== "influx") throw error;
+    if (error instanceof OutageError && error.dependency !== "influx") throw error;
     engine.log.warn({ err: error }, "InfluxDB cannot be compared; tomorrow again");
   }
 }

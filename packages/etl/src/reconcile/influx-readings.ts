@@ -7,6 +7,7 @@ import {
   SAMPLE_DEVICE,
   type Series,
 } from "@sluice/influx";
+import type { InfluxSource } from "../influx-hours.ts";
 
 /** The readings of a model: document A has them by `sensor_id`, document B by `device_id`. */
 export interface ModelSums extends HourSums {
@@ -36,9 +37,12 @@ export function createNames(known: readonly { device: string; field: string }[])
   return (device) => devices.get(device) ?? new Map();
 }
 
-/** The measurements there are, quoted. Each is asked by itself: across several a field would have one type only. */
-export async function listMeasurements(influx: Pick<Influx, "query">): Promise<string[]> {
-  const series = await influx.query("SHOW MEASUREMENTS");
+/**
+ * The measurements there are, quoted; none where the bucket is missing. Each is asked by itself: across several a field
+ * would have one type only.
+ */
+export async function listMeasurements(influx: InfluxSource): Promise<string[]> {
+  const series = await influx.query("SHOW MEASUREMENTS", influx.bucket);
   return series.flatMap(({ rows }) => rows.map((row) => escapeIdentifier(String(row.name))));
 }
 

@@ -1,6 +1,7 @@
 import { type Db, findDeviceFacts, listTombstones, type StoredReading } from "@sluice/db";
 import { createPointWriter, fieldNameOf, type Influx, influxQl, type Point } from "@sluice/influx";
 import { encodeMessage } from "@sluice/shared-types";
+import type { InfluxSource } from "../influx-hours.ts";
 import { type InfluxReading, listMeasurements } from "./influx-readings.ts";
 import type { DoubtfulStretch } from "./reconcile.ts";
 
@@ -61,7 +62,7 @@ const corrected = ({ right, found }: { right: number; found: InfluxReading }): P
 
 async function placeMissing(
   db: Db,
-  influx: Pick<Influx, "query">,
+  influx: InfluxSource,
   device: string,
   missing: readonly StoredReading[],
 ): Promise<Point[]> {
@@ -80,12 +81,7 @@ async function placeMissing(
 }
 
 /** The series in which the field was last; without one, where a new reading of the device would go. */
-async function findPlace(
-  db: Db,
-  influx: Pick<Influx, "query">,
-  device: string,
-  field: string,
-): Promise<Place> {
+async function findPlace(db: Db, influx: InfluxSource, device: string, field: string): Promise<Place> {
   const measurements = await listMeasurements(influx);
   const newest = async (column: string, key: "device_id" | "sensor_id") => {
     const where = influxQl`WHERE ${{ identifier: key }} = ${device} GROUP BY *`;

@@ -6,7 +6,7 @@ import {
   type StoredReading,
   type TimeRange,
 } from "@sluice/db";
-import type { Influx } from "@sluice/influx";
+import type { InfluxSource } from "../influx-hours.ts";
 import { cutWindows } from "../windows.ts";
 import { compareReadings, type Differences, findDoubtfulHours } from "./compare-readings.ts";
 import {
@@ -68,7 +68,7 @@ export interface ReconcileOptions {
  */
 export async function reconcile(
   db: Db,
-  influx: Pick<Influx, "query">,
+  influx: InfluxSource,
   range: TimeRange,
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
