@@ -151,7 +151,7 @@ export function samplesOf(rows: readonly PackedSamples[]): Map<number, LogSample
   return samples;
 }
 
-/** See {@link MachineLog.listTexts}: of several texts of one instant the last one stays. */
+/** See {@link MachineLog.listTexts}: in order, of several texts of one instant the last one. */
 export const textsOf = (rows: readonly LogText[]): LogText[] => [
-  ...new Map(rows.map((row) => [row.atMs, row])).values(),
+  ...new Map([...rows].sort((a, b) => a.atMs - b.atMs).map((row) => [row.atMs, row])).values(),
 ];
