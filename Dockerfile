@@ -12,7 +12,7 @@ RUN pnpm install --offline --frozen-lockfile
 RUN pnpm exec tsc -b services/* apps/* && npm --prefix apps/console run build
 RUN rm -rf node_modules packages/*/node_modules services/*/node_modules apps/*/node_modules e2e bench
 RUN pnpm install --offline --prod --frozen-lockfile --filter "{./services/*}..." --filter @sluice/cli...
-RUN find packages services apps -name src -prune -exec rm -rf {} + -o -name test -prune -exec rm -rf {} + -o -name '*.tsbuildinfo' -delete
+RUN rm -rf packages/*/src packages/*/test services/*/src services/*/test apps/*/src apps/*/test && find packages services apps -name '*.tsbuildinfo' -exec rm {} +
 
 FROM node:20.20-bookworm-slim AS service
 WORKDIR /app
@@ -22,6 +22,7 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/packages packages
 COPY --from=build /app/services services
 COPY --from=build /app/apps apps
+COPY --from=build /app/packs packs
 USER node
 ENTRYPOINT ["/bin/sh", "-c", "exec node --enable-source-maps \"/app/$0/dist/main.js\" \"$@\""]
 CMD ["services/ingest-gateway"]
