@@ -60,7 +60,7 @@ export function passwordOf(serverPassword: string, account: string): string {
 /** What bus, key-value store and health checks of the services call; FLUSHALL, KEYS, CONFIG SET, DEBUG are not there. */
 const COMMANDS =
   "+ping +quit +hello +select +info +time +client|setname +client|id +client|unblock +config|get " +
-  "+eval +evalsha +exists +get +set +del +hdel +hget +hset +hsetnx +hmget +hgetall +hincrby +hexists +pexpire " +
+  "+eval +evalsha +exists +get +set +del +hdel +hget +hset +hsetnx +hmget +hkeys +hgetall +hincrby +hexists +pexpire " +
   "+xadd +xack +xrange +xrevrange +xlen +xinfo|stream +xinfo|groups +xinfo|consumers +xpending +xclaim +xautoclaim " +
   "+xgroup|create +xgroup|setid +xgroup|delconsumer +xreadgroup +xtrim";
 
