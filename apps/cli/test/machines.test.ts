@@ -78,6 +78,9 @@ const days = async (table: string, column: string) =>
   ).map(({ day }) => day);
 
 test("each of the five names runs for a day, a range, or everything, and again without a change", async () => {
+  const dry = await sluice(["etl", "run", "etl_agg_alerts", "2022-02-03", "--dry-run"]);
+  expect(dry.out).toContain("alerts_detail: 1 rows to insert, 0 to change, 0 to take away");
+  expect(await days("alerts_detail", "day")).toEqual([]);
   expect(await sluice(["etl", "run", "etl_agg_alerts", "2022-02-03"])).toMatchObject({
     code: 0,
     out: "etl-agg-alerts-machine-1: 1 windows, 3 rows, 3 inserted or changed\n",

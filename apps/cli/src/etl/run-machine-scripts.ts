@@ -3,17 +3,21 @@ import type { Db } from "@sluice/db";
 import {
   createEngine,
   createMachineStores,
+  type Engine,
   type Extent,
   listLoggedMachines,
+  listMachineRuns,
   MACHINE_SCRIPTS,
   type MachineScript,
+  type MachineWork,
+  planRuns,
   runMachines,
 } from "@sluice/etl";
 import { createConfig, loadConfig } from "@sluice/service-kit";
 import { CommandError } from "../command-error.ts";
 import { environment } from "../environment.ts";
 import { note, printJson } from "../output.ts";
-import { printResults } from "./print-results.ts";
+import { printPlan, printResults } from "./print-results.ts";
 
 /** Name of the run that does what is due of all five. */
 export const DAILY_RUNNER = "etl_daily_runner";
@@ -30,6 +34,8 @@ export interface MachineRun {
   days: readonly string[];
   /** Only this machine. */
   machine?: string | undefined;
+  /** Only show what would change. */
+  dryRun: boolean;
   json: boolean;
 }
 
@@ -47,8 +53,9 @@ export async function runMachineScripts(db: Db, run: MachineRun, signal: AbortSi
     if (machines.length === 0) throw new CommandError(nothingToRead(run.machine));
     const log = { debug() {}, info() {}, warn() {}, error() {} };
     const engine = createEngine({ db, log, signal, holder: `cli ${randomUUID()}`, trigger: "manual" });
-    const scripts = scriptsOf(run.name);
-    const results = await runMachines(engine, { scripts, machines, extent }, progress);
+    const work = { scripts: scriptsOf(run.name), machines, extent };
+    if (run.dryRun) return await showPlan(engine, work, run, (await stores.target()) ?? db);
+    const results = await runMachines(engine, work, progress);
     if (run.json) printJson({ command: run.name, results });
     else printResults(results, undefined);
     if (results.length === 0) note(`no machine has a variable that ${run.name} needs`);
@@ -57,6 +64,12 @@ export async function runMachineScripts(db: Db, run: MachineRun, signal: AbortSi
   } finally {
     await stores.close();
   }
+}
+
+async function showPlan(engine: Engine, work: MachineWork, { name, json }: MachineRun, figures: Db) {
+  const { changes } = await planRuns(figures, await listMachineRuns(engine, work), engine.signal);
+  if (json) printJson({ command: name, dryRun: true, changes });
+  else printPlan(undefined, { token: "", changes }, undefined);
 }
 
 const scriptsOf = (name: string): readonly MachineScript[] =>

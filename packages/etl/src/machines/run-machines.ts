@@ -1,5 +1,6 @@
 import { dueDays } from "@sluice/analytics";
 import { listJobDays, type TimeRange } from "@sluice/db";
+import type { PlannedRun } from "../dry-run.ts";
 import type { Engine } from "../engine.ts";
 import { type JobResult, type OnWindow, runRange } from "../run-job.ts";
 import { alerts } from "./alerts.ts";
@@ -25,10 +26,30 @@ const RECOUNT_DAYS = 35;
 /** Days to do: a range, everything that the log has, or what is due. */
 export type Extent = TimeRange | "everything" | "due";
 
-/** Does scripts for machines; a script that a machine has no variable for is left out. One result per script and machine. */
+/** What to do; a script that a machine has no variable for is left out. */
+export interface MachineWork {
+  readonly scripts: readonly MachineScript[];
+  readonly machines: readonly LoggedMachine[];
+  readonly extent: Extent;
+}
+
+/** The jobs and ranges of some work, for a dry run in the database that the figures go to. */
+export async function listMachineRuns(engine: Engine, work: MachineWork): Promise<PlannedRun[]> {
+  const runs: PlannedRun[] = [];
+  for (const script of work.scripts) {
+    for (const machine of work.machines) {
+      if (!suits(script, machine)) continue;
+      const job = createMachineJob(script, machine, engine.now);
+      for (const range of await rangesOf(engine, script, machine, work.extent)) runs.push({ job, range });
+    }
+  }
+  return runs;
+}
+
+/** Does scripts for machines; one result per script and machine. */
 export async function runMachines(
   engine: Engine,
-  work: { scripts: readonly MachineScript[]; machines: readonly LoggedMachine[]; extent: Extent },
+  work: MachineWork,
   onWindow?: OnWindow,
 ): Promise<JobResult[]> {
   const results: JobResult[] = [];
