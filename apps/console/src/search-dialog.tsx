@@ -61,7 +61,8 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
             aria-selected={index === chosen}
             onClick={() => open(hit)}
             onKeyDown={onKeyDown}
-            onPointerMove={() => setAt(index)}
+            // a list that appears under a mouse that rests is not pointed at
+            onPointerMove={({ movementX, movementY }) => (movementX !== 0 || movementY !== 0) && setAt(index)}
           >
             <span>{hit.name}</span>
             <small className="muted">{hit.kind}</small>

@@ -57,7 +57,12 @@ export function Shell({ session, children }: { session: Session; children: React
           <Logo />
           <span>Sluice</span>
         </Link>
-        <button type="button" className="search-open" onClick={() => setSearching(true)}>
+        <button
+          type="button"
+          className="search-open"
+          aria-label="Search devices, sensors, pages"
+          onClick={() => setSearching(true)}
+        >
           <Search size={16} aria-hidden />
           <span>Search devices, sensors, pages</span>
           <kbd>/</kbd>

@@ -170,12 +170,15 @@ export async function grantRoles(url: string): Promise<void> {
       names.map((name) => name.split(".").map(client.escapeIdentifier).join(".")).join(", ");
     const schemas = quoted([...new Set(tables.map((name) => name.split(".")[0] ?? ""))]);
     await client.query(`GRANT USAGE ON SCHEMA ${schemas} TO ${SERVICE_ROLES.join(", ")}`);
+    const sequences = (await client.query<{ name: string; table: string }>(SERIALS)).rows;
     for (const [role, rights] of Object.entries<Rights>(ROLES)) {
       const { read, change } = tablesOf(rights, tables);
+      const numbered = sequences.filter(({ table }) => change.includes(table)).map(({ name }) => name);
       await client.query(`REVOKE ALL ON ${quoted(tables)} FROM ${role}`);
       if (read.length > 0) await client.query(`GRANT SELECT ON ${quoted(read)} TO ${role}`);
       if (change.length > 0)
         await client.query(`GRANT INSERT, UPDATE, DELETE ON ${quoted(change)} TO ${role}`);
+      if (numbered.length > 0) await client.query(`GRANT USAGE ON SEQUENCE ${quoted(numbered)} TO ${role}`);
       for (const name of rights.call ?? [])
         await client.query(`GRANT EXECUTE ON FUNCTION ${name} TO ${role}`);
     }
@@ -183,6 +186,13 @@ export async function grantRoles(url: string): Promise<void> {
     await client.query(`REVOKE UPDATE, DELETE ON audit.events FROM ${SERVICE_ROLES.join(", ")}`);
   });
 }
+
+/** Sequences that number the rows of a table: unlike those of identity columns they have rights of their own. */
+const SERIALS = `SELECT sn.nspname || '.' || s.relname AS name, tn.nspname || '.' || t.relname AS table
+  FROM pg_depend d
+  JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
+  JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
+ WHERE d.deptype = 'a' AND s.relowner = current_user::regrole`;
 
 function tablesOf(rights: Rights, tables: readonly string[]): { read: string[]; change: string[] } {
   const named = (list: readonly string[], table: string) =>

@@ -98,3 +98,11 @@ test("an installation made as superuser is handed over to the owner", async () =
   );
   expect(row?.owners).toBe(OWNER_ROLE);
 });
+
+test("whoever may add rows to a table may take the numbers that its sequence gives them", async () => {
+  const add = `INSERT INTO bi.hourly_sensor_agg (sensor_id, hour_start, avg_value) VALUES (1, now(), 20) RETURNING id`;
+  expect(await asRole("sluice_etl", add)).toEqual([{ id: expect.any(Number) }]);
+  await expect(asRole("sluice_worker", "SELECT nextval('bi.hourly_sensor_agg_id_seq')")).rejects.toThrow(
+    /denied/,
+  );
+});

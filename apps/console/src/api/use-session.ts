@@ -46,8 +46,8 @@ export function useLogin() {
   );
   const forget = useCallback(() => {
     localStorage.removeItem(HINT);
-    client.clear();
     client.setQueryData(KEY, null);
+    client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== KEY[0] });
   }, [client]);
   const logout = useCallback(async () => {
     await request("DELETE", "/api/v1/session");
