@@ -82,8 +82,8 @@ async function placeMissing(
 
 /** The series in which the field was last; without one, where a new reading of the device would go. */
 async function findPlace(db: Db, influx: InfluxSource, device: string, field: string): Promise<Place> {
-  const measurements = await listMeasurements(influx);
-  const newest = async (column: string, key: "device_id" | "sensor_id") => {
+  const all = await listMeasurements(influx);
+  const newest = async (column: string, key: "device_id" | "sensor_id", measurements = all) => {
     const where = influxQl`WHERE ${{ identifier: key }} = ${device} GROUP BY *`;
     const statements = measurements.map((name) => `SELECT last(${quoted(column)}) FROM ${name} ${where}`);
     if (statements.length === 0) return undefined;
@@ -93,7 +93,11 @@ async function findPlace(db: Db, influx: InfluxSource, device: string, field: st
       .map(({ name, tags, rows }) => ({ measurement: name, tags, atUs: Number(rows[0]?.time ?? 0) }))
       .sort((a, b) => b.atUs - a.atUs)[0];
   };
-  const found = (await newest(fieldNameOf(field), "device_id")) ?? (await newest(field, "sensor_id"));
+  const alone = all.filter((name) => name === quoted(field)); // sent as `value`
+  const found =
+    (await newest(fieldNameOf(field), "device_id")) ??
+    (await newest("value", "device_id", alone)) ??
+    (await newest(field, "sensor_id"));
   if (found) {
     const tags = Object.fromEntries(Object.entries(found.tags).filter(([, value]) => value !== ""));
     return { measurement: found.measurement, tags };
