@@ -43,7 +43,7 @@ export async function openWaterCsv(path: string, options: WaterCsvOptions): Prom
   const map = raw ? mapRaw(path, names, (await next(records))?.cells ?? [], node) : mapPlain(path, names);
   const clock = createLocalClock(options.timeZone);
   const format = createTimeFormat("DD/MM/YYYY HH:mm:ss") ?? ((cell: string) => cell);
-  const bounds: TimeBounds = { fromUs: options.fromUs, toUs: options.latestUs };
+  const bounds: TimeBounds = { fromUs: Number.NEGATIVE_INFINITY, toUs: options.latestUs };
   const read = createRowReader(map, (cell) => clock(raw ? format(cell) : cell), bounds, names);
   const hour = names.findIndex((name) => /^ora$/i.test(name));
   return {
