@@ -10,6 +10,7 @@ import {
 import { createSimulatedDevices, type SimulatedDevice } from "@sluice/packs";
 import { createTopics } from "@sluice/shared-types";
 import { Command } from "commander";
+import type { Fleet } from "../fleet/open-fleet.ts";
 import { provisionFleet } from "../fleet/provision-fleet.ts";
 import { connectFor } from "../installation.ts";
 import { interruptible } from "../interrupt.ts";
@@ -70,11 +71,12 @@ async function demo(
   const ids = devices.map(({ id }) => id);
   const db = await connection.openDb();
   const boot = `${Date.now().toString(36)}-${randomBytes(3).toString("hex")}`;
-  const topics = createTopics(connection.topicRoot);
+  const { topicRoot } = connection;
   try {
     await enablePack(db, pack);
     await registerDevices(db, devices);
     await describeDevices(db, devices);
+    const newest = await findNewestReading(db, ids);
     const fleet = await provisionFleet(db, connection.pepper(), {
       url: connection.urls.mqtt,
       username: `demo_${pack.name}`,
@@ -84,34 +86,52 @@ async function demo(
       clientId: `demo-${boot}`,
     });
     try {
-      const nowMs = Date.now();
-      const newest = await findNewestReading(db, ids);
-      const fromMs = Math.max(nowMs - options.history * HOUR_MS, (newest?.getTime() ?? 0) + 1000);
       if (!options.json) note(`${pack.title}: ${ids.length} devices; sending the past …`);
-      const past = await sendHistory(fleet, devices, { fromMs, toMs: nowMs, topics, signal });
-      if (!options.json) note(`${past} readings of the past are acknowledged; live now (Ctrl-C ends it)`);
-      const live = await runSimulation(fleet, {
-        devices: ids,
-        read: (device, timeMs) => devices[device]?.read(timeMs) ?? {},
-        rate: devices.reduce((sum, { model }) => sum + 1 / model.everySeconds, 0),
-        seconds: options.seconds,
-        boot,
-        topicRoot: connection.topicRoot,
-        drainMs: 30_000,
-        signal,
-      });
-      if (options.json) printJson({ pack: pack.name, devices: ids, past, live });
+      const afterMs = newest?.getTime() ?? 0;
+      const sent = await sendPastAndLive(fleet, devices, { ...options, topicRoot, boot, afterMs, signal });
+      if (options.json) printJson({ pack: pack.name, devices: ids, ...sent });
       else
         printLine(
-          `${past} readings of the past, ${live.readings} live; unacknowledged ${live.unacknowledged}`,
+          `${sent.past} readings of the past, ${sent.live.readings} live; unacknowledged ${sent.live.unacknowledged}`,
         );
-      if (live.unacknowledged > 0) process.exitCode = 1;
+      if (sent.live.unacknowledged > 0) process.exitCode = 1;
     } finally {
       await fleet.close();
     }
   } finally {
     await db.close();
   }
+}
+
+interface Sending extends DemoOptions {
+  topicRoot: string;
+  boot: string;
+  /** The past begins after it: an earlier demo ended there. */
+  afterMs: number;
+  signal: AbortSignal;
+}
+
+async function sendPastAndLive(fleet: Fleet, devices: readonly SimulatedDevice[], options: Sending) {
+  const { history, seconds, json, topicRoot, boot, afterMs, signal } = options;
+  const nowMs = Date.now();
+  const past = await sendHistory(fleet, devices, {
+    fromMs: Math.max(nowMs - history * HOUR_MS, afterMs + 1000),
+    toMs: nowMs,
+    topics: createTopics(topicRoot),
+    signal,
+  });
+  if (!json) note(`${past} readings of the past are acknowledged; live now (Ctrl-C ends it)`);
+  const live = await runSimulation(fleet, {
+    devices: devices.map(({ id }) => id),
+    read: (device, timeMs) => devices[device]?.read(timeMs) ?? {},
+    rate: devices.reduce((sum, { model }) => sum + 1 / model.everySeconds, 0),
+    seconds,
+    boot,
+    topicRoot,
+    drainMs: 30_000,
+    signal,
+  });
+  return { past, live };
 }
 
 /** What the pack knows of its devices beside what they send: nodes of a water network, machines. */
