@@ -50,11 +50,6 @@ export interface WaterOptions {
   readers?: Queries | undefined;
 }
 
-/** What a range comes to, with the keys of what was there before. */
-interface Computed {
-  readonly outputs: readonly JobOutput[];
-}
-
 /**
  * The processing cycle of the water network: `computed_metrics` of 5 minutes, 1 hour and 1 day, `data_quality_metrics`,
  * `anomalies` and `network_efficiency`. What arrives late has its hours, and their day, computed anew.
@@ -67,7 +62,7 @@ export function createWaterJob({
   // one connection answers one query at a time
   const reading = (tx: Transaction): Reading =>
     readers ? { readers, parallelNodes } : { readers: tx, parallelNodes: 1 };
-  return defineJob<readonly Computed[]>({
+  return defineJob<JobOutput[]>({
     name: WATER_JOB,
     jobType: "water_processing",
     schedule: { everyMs: intervalMs },
@@ -83,20 +78,20 @@ export function createWaterJob({
       await registerWaterNodes(tx);
       const nodes = await listWaterNodes(tx);
       if (nodes.length === 0) return [];
-      return [await computeRange(tx, nodes, window, reading(tx))];
+      return computeRange(tx, nodes, window, reading(tx));
     },
     extractDue: async ({ tx }) => {
       const due = await takeDue(tx, WATER_JOB, DUE_HOURS);
       if (due.length === 0) return undefined;
       await registerWaterNodes(tx);
       const nodes = await listWaterNodes(tx);
-      const computed: Computed[] = [];
+      const outputs: JobOutput[] = [];
       for (const range of dueRanges(due, nodes, await reachedMs(tx))) {
-        computed.push(await computeRange(tx, nodes, range, reading(tx)));
+        outputs.push(...(await computeRange(tx, nodes, range, reading(tx))));
       }
-      return computed;
+      return outputs;
     },
-    transform: (computed) => computed.flatMap(({ outputs }) => outputs),
+    transform: (outputs) => outputs,
     load: loadOutputs,
   });
 }
@@ -136,7 +131,7 @@ async function computeRange(
   nodes: readonly WaterNode[],
   range: TimeRange,
   { parallelNodes, readers }: Reading,
-): Promise<Computed> {
+): Promise<JobOutput[]> {
   const { windows, readFromMs } = planWindows(range);
   const read = { fromMs: readFromMs, toMs: range.toMs };
   const measuring = nodes.filter(({ sensors }) => Object.keys(sensors).length > 0);
@@ -152,14 +147,12 @@ async function computeRange(
     return row ? [row] : [];
   });
   const spans = spansOf(windows);
-  return {
-    outputs: [
-      output(METRICS_TABLE, metrics, await listMetricKeys(tx, spans)),
-      output(QUALITY_TABLE, quality, await listQualityKeys(tx, spans)),
-      output(ANOMALY_TABLE, anomalies, await listAnomalyKeys(tx, read)),
-      output(EFFICIENCY_TABLE, efficiency, await listEfficiencyKeys(tx, spans)),
-    ],
-  };
+  return [
+    output(METRICS_TABLE, metrics, await listMetricKeys(tx, spans)),
+    output(QUALITY_TABLE, quality, await listQualityKeys(tx, spans)),
+    output(ANOMALY_TABLE, anomalies, await listAnomalyKeys(tx, read)),
+    output(EFFICIENCY_TABLE, efficiency, await listEfficiencyKeys(tx, spans)),
+  ];
 }
 
 /** Rows, and the keys of those that were there before and are no more. */

@@ -54,13 +54,18 @@ export function addProcessingRoutes(app: App, deps: Deps): void {
       models.length === 0 ? "no model has been trained yet" : `${active} of ${models.length} are active`;
     return { status: active > 0 ? "active" : "none", message, count: models.length, active, models };
   });
+  let running: ReturnType<typeof runCycle> | undefined;
   app.post("/api/v1/processing/trigger", { config: { access: "write" } }, async (request, reply) => {
     const actor = actorOf(request);
     await writeAudit(db, { event: "processing.triggered", entityType: "job", entityId: "water", ...actor });
-    const running = runCycle(deps);
-    const done = await Promise.race([running, later(ANSWER_WITHIN_MS)]);
+    // one at a time: others would only hold connections that it needs
+    running ??= runCycle(deps).finally(() => {
+      running = undefined;
+    });
+    const cycle = running;
+    const done = await Promise.race([cycle, later(ANSWER_WITHIN_MS)]);
     if (done === undefined) {
-      running.catch((error: unknown) => deps.log.error({ err: error }, "triggered cycle failed"));
+      cycle.catch((error: unknown) => deps.log.error({ err: error }, "triggered cycle failed"));
       return reply.code(202).send({ status: "running", message: "look at /api/v1/status for how it ends" });
     }
     const { failed, ...result } = done;
