@@ -45,7 +45,7 @@ beforeAll(() => {
         verbatimSymlinks: true,
       });
   }
-}, 600_000);
+}, 900_000);
 
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
