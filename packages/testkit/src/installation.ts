@@ -87,7 +87,7 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
     );
     return printed.startsWith("{") ? (JSON.parse(printed) as InstallationStatus) : undefined;
   };
-  const untilReady = (timeoutMs = 60_000) =>
+  const untilReady = (timeoutMs = 110_000) =>
     waitFor(
       async () => {
         if (supervisor.exitCode !== null)

@@ -10,8 +10,8 @@ export interface ValueConflict {
 /**
  * InfluxDB keeps the last value of a field at an instant and says nothing; the promise is that the first one wins
  * and that nobody's value is lost unnoticed. PostgreSQL, the authority, holds to that for ever. Here it holds for
- * the points that this process wrote lately: a differing second value is not written but named, to be quarantined
- * as PostgreSQL does. Beyond that memory, or between two writers, the last value stands in InfluxDB until
+ * the points that this process wrote lately: a differing second value is not written; it is in quarantine, where
+ * PostgreSQL's worker puts it. Beyond that memory, or between two writers, the last value stands in InfluxDB until
  * reconciliation compares it with PostgreSQL and mends it. Writing the same value again changes nothing.
  */
 export interface FirstValues {

@@ -62,6 +62,8 @@ interface Item {
   stored: number;
   untagged: boolean;
   refusals: Refusal[];
+  /** It says something else of an instant than a point that was written before. */
+  contradicts: boolean;
 }
 
 /** A point, whose it is, and how many of its fields were refused. */
@@ -165,6 +167,7 @@ const createItems = ({ id, ordinal, attempts, messages }: Entry): Item[] =>
     stored: 0,
     untagged: false,
     refusals: [],
+    contradicts: false,
   }));
 
 function readMessage(item: Item): Telemetry | undefined {
@@ -241,10 +244,8 @@ function admit(
     return point;
   }
   const first = firstValues.admit(point);
-  if (first.conflicts.length > 0) {
-    const detail = first.conflicts.map(({ field, first, second }) => `'${field}' is ${first}, not ${second}`);
-    item.refusals.push({ reason: "conflicting_duplicate", detail: clip(detail.join(", ")) });
-  }
+  // PostgreSQL, which finds every such contradiction, keeps it in quarantine: once is enough.
+  if (first.conflicts.length > 0) item.contradicts = true;
   return first.point;
 }
 
@@ -253,10 +254,12 @@ const listFields = (fields: readonly string[]) => clip(fields.map((field) => `'$
 
 function outcomeOf(id: string, items: readonly Item[]): EntryOutcome {
   const outcome: EntryOutcome = { id, stored: 0, duplicate: 0, quarantined: 0 };
-  for (const { stored, refusals } of items) {
+  for (const { stored, refusals, contradicts } of items) {
+    if (stored > 0) outcome.stored++;
+    else if (refusals.length > 0) outcome.quarantined++;
+    else if (contradicts) outcome.duplicate++;
     // Without a point and without a refusal it holds only nulls: all of it that InfluxDB can hold is there.
-    if (stored > 0 || refusals.length === 0) outcome.stored++;
-    else outcome.quarantined++;
+    else outcome.stored++;
   }
   return outcome;
 }

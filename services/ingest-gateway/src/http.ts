@@ -1,6 +1,6 @@
 import type { Server as TlsServer } from "node:tls";
 import { createGunzip } from "node:zlib";
-import { answerBroken, sendProblem } from "@sluice/service-kit";
+import { answerBroken, createLimiter, sendProblem } from "@sluice/service-kit";
 import { InvalidInputError, OutageError, type Reason, type Resource } from "@sluice/shared-types";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Admission } from "./admission.ts";
@@ -34,6 +34,7 @@ export interface Http extends Resource {
 
 const PUBLIC = new Set(["/api/v1/now"]);
 const MAX_HEADER_BYTES = 16 * 1024;
+const QUIET_MS = 10_000;
 
 /**
  * Opens the ingest routes. Nothing is answered with 2xx before it is durable; when the bus cannot take it the
@@ -44,6 +45,8 @@ export async function openHttp(deps: HttpDeps, options: HttpOptions): Promise<Ht
     ...(options.tls === undefined
       ? {}
       : ({ https: readTls({ ...options.tls, clientCa: undefined }) } as object)),
+    // The api forwards ingest paths from this machine and says for whom: refusals name the sender, not the api.
+    trustProxy: "loopback",
     bodyLimit: options.maxBodyBytes,
     requestTimeout: options.requestTimeoutMs,
     connectionTimeout: options.requestTimeoutMs * 2,
@@ -86,7 +89,14 @@ export async function openHttp(deps: HttpDeps, options: HttpOptions): Promise<Ht
     reply.header("allow", allowed.join(", "));
     return void sendProblem(reply, 405, `${request.method} is not possible here`);
   });
-  app.setErrorHandler((error, request, reply) => void answerError(deps, error, request, reply));
+  const quiet = createLimiter(QUIET_MS);
+  const sayOutage = (error: OutageError) => {
+    const held = quiet(error.dependency, Date.now());
+    if (held !== undefined) deps.log.warn({ err: error, held }, "requests not taken: they could not be kept");
+  };
+  app.setErrorHandler(
+    (error, request, reply) => void answerError({ ...deps, sayOutage }, error, request, reply),
+  );
   const detail = "the device sends more than its allowance";
   addRoutes(app, { ...deps, overQuota: (request) => turnAway(deps, request, "quota_exceeded", detail) });
   const unfollow =
@@ -133,10 +143,15 @@ const BY_STATUS: Record<number, Reason> = {
   415: "not_json",
 };
 
-function answerError(deps: HttpDeps, error: unknown, request: FastifyRequest, reply: FastifyReply): unknown {
+function answerError(
+  deps: HttpDeps & { sayOutage(error: OutageError): void },
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): unknown {
   if (error instanceof OutageError) {
     const seconds = Math.max(1, Math.ceil((error.retryAfterMs ?? 2000) / 1000));
-    deps.log.warn({ err: error }, "request not taken: it could not be kept");
+    deps.sayOutage(error);
     return sendProblem(
       reply.header("retry-after", String(seconds)),
       503,
