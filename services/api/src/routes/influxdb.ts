@@ -2,6 +2,7 @@ import { deleteReadings, listTotals } from "@sluice/db";
 import { type Influx, influxQl } from "@sluice/influx";
 import { OutageError } from "@sluice/shared-types";
 import { z } from "zod";
+import { deleteDeviceRange } from "../delete-readings.ts";
 import type { Deps } from "../deps.ts";
 import { requireDevice, requireDeviceChange } from "../device-access.ts";
 import { parseInstant, queryDevice } from "../influx-data.ts";
@@ -95,7 +96,11 @@ export function addInfluxRoutes(app: App, deps: Deps): void {
         ...(measurement === undefined ? {} : { measurement }),
       });
       // PostgreSQL does not keep message types; the value of one is the field of that name.
-      const deleted = await deleteReadings(db, id, { ...range, field: measurement }, actorOf(request));
+      const actor = actorOf(request);
+      const deleted =
+        measurement === undefined
+          ? await deleteDeviceRange(deps, id, range, actor)
+          : await deleteReadings(db, id, { ...range, field: measurement }, actor);
       return {
         message: "Data deleted successfully",
         device_id: id,

@@ -3,13 +3,13 @@ import {
   type Aggregation,
   aggregateReadings,
   countDevices,
-  deleteReadings,
   getChartSensor,
   getDevice,
   listDevicePage,
   listDeviceReadings,
 } from "@sluice/db";
 import { z } from "zod";
+import { deleteDeviceRange } from "../../delete-readings.ts";
 import type { Deps } from "../../deps.ts";
 import { requireDevice, requireDeviceChange } from "../../device-access.ts";
 import { parseInstant } from "../../influx-data.ts";
@@ -121,7 +121,7 @@ export function addTelemetryRoutes(app: App, deps: Deps): void {
       if (start_time === undefined) throw new Refusal(400, "start_time: is missing", { code: "invalid" });
       const range = rangeBetween(start_time, stop_time);
       const { device_name } = await about(id);
-      const deleted = await deleteReadings(db, id, range, actorOf(request));
+      const deleted = await deleteDeviceRange(deps, id, range, actorOf(request));
       const message = `Telemetry data deleted for device ${device_name}`;
       return { message, device_id: id, start_time, stop_time, deleted };
     },
