@@ -172,3 +172,35 @@ test("a device can set its clock by HTTP", async () => {
   const now = (await (await fetch(`${httpUrl}/api/v1/now`)).json()) as { epochMs: number };
   expect(near(now.epochMs, Date.now())).toBe(true);
 });
+
+test("a purge deletes a range in both databases, and the ledger balances", async () => {
+  const from = Date.UTC(2025, 5, 1);
+  for (const ts of [from, from + SECOND, from + 10 * SECOND])
+    await send({ ts, boot: "purged", seq: ts, gone: 7777 });
+  const count = async () =>
+    (await db.query<{ n: number }>("SELECT count(*) AS n FROM measurement WHERE value = 7777"))[0]?.n;
+  expect(await count()).toBe(3);
+  const { influx } = sluice.urls();
+  const inInflux = async () => {
+    const query = new URLSearchParams({ db: influx?.bucket ?? "", q: 'SELECT gone FROM "telemetry"' });
+    const authorization = `Basic ${btoa(`${influx?.username}:${influx?.password}`)}`;
+    const answer = await fetch(`${influx?.url}/query?${query}`, { headers: { authorization } });
+    const { results } = (await answer.json()) as { results: { series?: { values: unknown[] }[] }[] };
+    return results[0]?.series?.[0]?.values.length ?? 0;
+  };
+  await waitFor(async () => (await inInflux()) === 3, { timeoutMs: 20_000 });
+  const range = ["--from", new Date(from).toISOString(), "--to", new Date(from + 5 * SECOND).toISOString()];
+  const purge = (...rest: string[]) =>
+    sluice.sluice("devices", "purge", "clocked", ...range, "--json", ...rest);
+  expect(JSON.parse(await purge("--dry-run"))).toMatchObject({ readings: 2, deleted: 0 });
+  expect(await count()).toBe(3);
+  expect(JSON.parse(await purge())).toMatchObject({ readings: 2, deleted: 2 });
+  expect(await count()).toBe(1);
+  await waitFor(async () => (await inInflux()) === 1, { timeoutMs: 20_000 });
+  await waitFor(
+    async () => (JSON.parse(await sluice.sluice("ledger", "--json")) as { balanced: boolean }).balanced,
+    {
+      timeoutMs: 20_000,
+    },
+  );
+});
