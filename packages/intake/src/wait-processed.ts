@@ -43,8 +43,10 @@ async function look(bus: Bus, marks: ReadonlyMap<string, Mark>) {
   let position = "";
   try {
     for (const [stream, mark] of marks) {
+      // before asking: an answer that comes late may not make what is pending look younger than the mark
+      const askedMs = performance.now();
       const group = (await bus.lag(stream)).groups.find((g) => g.group === GROUPS.postgres);
-      if (!group || !isProcessed(group, mark)) done = false;
+      if (!group || !isProcessed(group, mark, askedMs)) done = false;
       messages += (group?.unread ?? 0) + (group?.pending ?? 0);
       position += `${group?.lastDeliveredId} ${group?.pending} `;
     }
@@ -56,10 +58,10 @@ async function look(bus: Bus, marks: ReadonlyMap<string, Mark>) {
 }
 
 /** Everything was delivered, and what is still pending was appended later than the mark. */
-function isProcessed(group: GroupLag, { entry, atMs }: Mark): boolean {
+function isProcessed(group: GroupLag, { entry, atMs }: Mark, askedMs: number): boolean {
   if (compareIds(group.lastDeliveredId, entry) < 0) return false;
   if (group.pending === 0) return true;
-  return group.oldestPendingMs === null || group.oldestPendingMs + ROUNDING_MS < performance.now() - atMs;
+  return group.oldestPendingMs === null || group.oldestPendingMs + ROUNDING_MS < askedMs - atMs;
 }
 
 /** Order of entry ids: numbers joined by `-`. */

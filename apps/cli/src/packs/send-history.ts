@@ -25,11 +25,11 @@ export async function sendHistory(
   let readings = 0;
   let outstanding = 0;
   let wake: () => void = () => {};
+  signal.addEventListener("abort", () => wake(), { once: true });
   const below = async (most: number) => {
     while (outstanding > most && !signal.aborted) {
       await new Promise<void>((resolve) => {
         wake = resolve;
-        signal.addEventListener("abort", () => resolve(), { once: true });
       });
     }
   };
