@@ -37,7 +37,6 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
     <Dialog title="Search" onClose={onClose}>
       <input
         type="search"
-        autoFocus
         placeholder="esp32_001, temperature, jobs …"
         aria-label="Search devices, sensors and pages"
         role="combobox"
