@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -81,6 +82,8 @@ function fakeSystem(): { env: NodeJS.ProcessEnv; state: string } {
   const bin = mkdtempSync(join(root, "bin "));
   writeFileSync(join(bin, "systemctl"), SYSTEMCTL);
   chmodSync(join(bin, "systemctl"), 0o755);
+  // Nor shall a test make users.
+  writeFileSync(join(bin, "systemd-sysusers"), "#!/bin/sh\n", { mode: 0o755 });
   return { env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, FAKE_STATE: state }, state };
 }
 
@@ -96,6 +99,26 @@ describe("the scripts", () => {
     expect(result.stdout).toContain("Failed (1)\n  broken.service: Failed to enable unit: access denied");
     const again = execFileSync(join(UNITS, "enable-autostart"), units.slice(0, 2), { env, encoding: "utf8" });
     expect(again).toContain("Already enabled (2)");
+  });
+
+  test("install copies the units and makes secrets for their owner alone, once", () => {
+    const { env } = fakeSystem();
+    const where = {
+      SLUICE_UNIT_DIR: join(root, "installed units"),
+      SLUICE_ETC_DIR: join(root, "installed etc"),
+    };
+    const install = () => {
+      const result = spawnSync(join(UNITS, "install"), { env: { ...env, ...where }, encoding: "utf8" });
+      expect([result.status, result.stderr]).toEqual([0, ""]);
+    };
+    install();
+    expect(readdirSync(where.SLUICE_UNIT_DIR)).toEqual(expect.arrayContaining(unitFiles));
+    const common = join(where.SLUICE_ETC_DIR, "sluice.env");
+    const made = readFileSync(common, "utf8");
+    expect(made).toMatch(/^REDIS_URL=redis:\/\/:[0-9a-f]{48}@127/m);
+    expect(statSync(common).mode & 0o077).toBe(0);
+    install();
+    expect(readFileSync(common, "utf8")).toBe(made);
   });
 
   test("start-all starts nothing more where the schema is not right, and everything in order where it is", () => {
