@@ -20,7 +20,7 @@ Cases:
   influx    a backlog is written to InfluxDB
   drain     a backlog of 1 million messages is stored
   api       newest values and 30-day charts over 10 million readings; [--readings N]
-  scale     a backlog is stored by 1, 2 and 4 workers on 1, 2 and 4 partitions
+  scale     a backlog is stored by 1, 2 and 4 workers on 1 and 4 partitions
   etl       8.64 million readings of 1,000 sensors are rolled up, with 100,000 late ones; [--readings N]
   machines  a machine's log is aggregated, twice; [--days N], by default a year of 10 million rows
 
