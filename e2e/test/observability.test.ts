@@ -239,3 +239,40 @@ test("one trace leads from the arrival over MQTT to the commit", async () => {
   );
   expect(stored).toMatchObject({ service: "stream-worker", parentSpanId: accepted?.spanId });
 });
+
+test("a rule made on the command line raises an alert, which somebody acknowledges; monitors list what there is", async () => {
+  await sluice.sluice(
+    "alerts",
+    "rules",
+    "add",
+    "not frozen",
+    "above",
+    "--sensor",
+    "temperature",
+    "--threshold",
+    "-50",
+  );
+  await sluice.sluice("simulate", "--devices", "1", "--rate", "5", "--seconds", "1");
+  const [alert] = await waitFor(
+    async () => {
+      const alerts = JSON.parse(await sluice.sluice("alerts", "list", "--json")) as {
+        id: number;
+        rule: string;
+      }[];
+      return alerts.length > 0 && alerts;
+    },
+    { timeoutMs: 30_000, intervalMs: 500, what: "the alert" },
+  );
+  expect(alert?.rule).toBe("not frozen");
+  expect(await sluice.sluice("alerts", "ack", String(alert?.id), "--by", "ada")).toContain(
+    "acknowledged by ada",
+  );
+  const monitor = async (name: string) => JSON.parse(await sluice.sluice("monitor", name, "--json"));
+  const [db, redis, processing] = [await monitor("db"), await monitor("redis"), await monitor("processing")];
+  expect(db.measurements).toHaveLength(10);
+  expect(db.measurements[0]).toMatchObject({ room: "Flower", status: "ok" });
+  const groups = redis.streams[0].groups.map(({ group }: { group: string }) => group);
+  expect(groups.sort()).toEqual(["alerts", "influx", "postgres"]);
+  expect(redis.health.lastHour).toBeGreaterThan(0);
+  expect(processing.tables.length).toBeGreaterThan(0);
+}, 240_000);
