@@ -57,7 +57,9 @@ test("what a killed worker had committed but not acknowledged counts as stored, 
   }
   await dead.close();
   const loops = await runLoops(worker, "heir");
-  await waitFor(async () => (await worker.bus.ledger(TELEMETRY))[0]?.stored === (before?.stored ?? 0) + 300, { timeoutMs: 30_000 });
+  await waitFor(async () => (await worker.bus.ledger(TELEMETRY))[0]?.stored === (before?.stored ?? 0) + 300, {
+    timeoutMs: 30_000,
+  });
   expect((await worker.bus.ledger(TELEMETRY))[0]).toMatchObject({
     balanced: true,
     duplicate: before?.duplicate,
