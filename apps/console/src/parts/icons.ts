@@ -1,7 +1,6 @@
 /** The icons in use, each from its own file: the library as a whole would take longer to bundle than everything else. */
 export type { LucideIcon as Icon } from "lucide-react";
 export { default as Activity } from "lucide-react/icons/activity";
-export { default as ArrowLeft } from "lucide-react/icons/arrow-left";
 export { default as Bell } from "lucide-react/icons/bell";
 export { default as CalendarClock } from "lucide-react/icons/calendar-clock";
 export { default as ChartSpline } from "lucide-react/icons/chart-spline";
@@ -20,15 +19,12 @@ export { default as KeyRound } from "lucide-react/icons/key-round";
 export { default as Layers } from "lucide-react/icons/layers";
 export { default as LogOut } from "lucide-react/icons/log-out";
 export { default as Moon } from "lucide-react/icons/moon";
-export { default as Pause } from "lucide-react/icons/pause";
 export { default as Plus } from "lucide-react/icons/plus";
-export { default as RefreshCw } from "lucide-react/icons/refresh-cw";
 export { default as Search } from "lucide-react/icons/search";
 export { default as Send } from "lucide-react/icons/send";
 export { default as Settings } from "lucide-react/icons/settings";
 export { default as ShieldAlert } from "lucide-react/icons/shield-alert";
 export { default as Sun } from "lucide-react/icons/sun";
-export { default as Trash2 } from "lucide-react/icons/trash-2";
 export { default as TriangleAlert } from "lucide-react/icons/triangle-alert";
 export { default as Workflow } from "lucide-react/icons/workflow";
 export { default as X } from "lucide-react/icons/x";
