@@ -13,7 +13,6 @@ export { default as Copy } from "lucide-react/icons/copy";
 export { default as Cpu } from "lucide-react/icons/cpu";
 export { default as Database } from "lucide-react/icons/database";
 export { default as DoorOpen } from "lucide-react/icons/door-open";
-export { default as Download } from "lucide-react/icons/download";
 export { default as Info } from "lucide-react/icons/info";
 export { default as KeyRound } from "lucide-react/icons/key-round";
 export { default as Layers } from "lucide-react/icons/layers";
