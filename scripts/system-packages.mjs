@@ -18,6 +18,7 @@ const FOR_TESTS = [
   { program: "victoria-metrics", package: "victoria-metrics" },
   { program: "chromium", package: "chromium" },
   { program: "promtool", package: "prometheus" },
+  { program: "pgbouncer", package: "pgbouncer" },
 ];
 
 /** Makes sure that what `up` starts is installed. `services` is the `--services` list, if any. */
