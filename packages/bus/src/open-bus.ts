@@ -1,6 +1,5 @@
 import type { Bus } from "./bus.ts";
 import { type Log, SILENT } from "./log.ts";
-import { openNatsBus } from "./nats.ts";
 import { openRedisBus } from "./redis.ts";
 import { openRedisClusterBus } from "./redis-cluster.ts";
 import { isClusterUrl } from "./redis-cluster-map.ts";
@@ -29,7 +28,10 @@ export async function openBus(
     return openRedisBus(url, { log, requireDurable, trim: { ...DEFAULT_TRIM, ...trim } });
   if (isClusterUrl(url))
     return openRedisClusterBus(url, { log, requireDurable, trim: { ...DEFAULT_TRIM, ...trim } });
-  if (protocol === "nats:")
+  if (protocol === "nats:") {
+    // Loaded only where it is used: the client costs every other process a tenth of a second at its start.
+    const { openNatsBus } = await import("./nats.ts");
     return openNatsBus(url, { log, requireDurable, trim: { ...DEFAULT_TRIM, ...trim } });
+  }
   throw new Error(`no bus driver for '${protocol}'`);
 }

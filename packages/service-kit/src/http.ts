@@ -1,6 +1,6 @@
 import { STATUS_CODES } from "node:http";
 import type { Resource } from "@sluice/shared-types";
-import Fastify, { type FastifyInstance } from "fastify";
+import type { FastifyInstance } from "fastify";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Check } from "./readiness.ts";
@@ -27,7 +27,8 @@ export async function openOps(
 ): Promise<Resource & { port: number }> {
   const { service, metrics } = sources;
   const look = createLookout(sources);
-  const app: FastifyInstance = Fastify({ requestTimeout: 10_000, bodyLimit: 1024 });
+  const { fastify } = await import("fastify"); // not for the CLI, which starts often and serves nothing
+  const app: FastifyInstance = fastify({ requestTimeout: 10_000, bodyLimit: 1024 });
   const startedMs = Date.now();
   app.get("/health", async () => ({
     status: "ok",
