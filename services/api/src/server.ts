@@ -122,6 +122,8 @@ function tlsOf({ SLUICE_API_HTTPS_PORT, SLUICE_TLS_CERT, SLUICE_TLS_KEY }: Deps[
   return { port: SLUICE_API_HTTPS_PORT, certFile: SLUICE_TLS_CERT, keyFile: SLUICE_TLS_KEY };
 }
 
+const LONG_WORK_MS = 30 * 60_000;
+
 function createApp({ config }: Deps): App {
   const app = Fastify({
     bodyLimit: JSON_LIMIT,
@@ -170,6 +172,8 @@ function addHooks(app: App, auth: AuthDeps, cors: readonly string[]): void {
     if (charset === undefined || /^utf-?8$/i.test(charset)) return payload;
     return sendProblem(reply, 415, "the body is in UTF-8");
   });
+  // The connection timeout is for silent callers. Whoever has asked may wait for long work, such as a backfill.
+  app.addHook("preHandler", async (request) => void request.raw.socket.setTimeout(LONG_WORK_MS));
   app.addHook("onSend", async (request, reply, payload) => {
     if (!request.routeOptions.config.seldom || reply.statusCode !== 200 || typeof payload !== "string")
       return payload;
