@@ -84,6 +84,8 @@ export function createUpkeep(
   let gaps: Gap[] = [];
   let found: LostRange[] = [];
   let suspects = new Map<string, { sinceMs: number; idleMs: number }>();
+  /** Entries that were taken away from here, and until when they are left to others. */
+  const leftToOthers = new Map<string, number>();
   let heldAt = 0;
   let shownAt = Number.NEGATIVE_INFINITY;
   let lossesAt = 0;
@@ -170,6 +172,7 @@ export function createUpkeep(
     const lost = gone.filter((id) => inbox.has(id));
     if (lost.length === 0) return;
     inbox.drop(lost);
+    for (const id of lost) leftToOthers.set(id, performance.now() + reclaimAfterMs);
     log.warn({ ...who, entries: lost.length }, "entries in hand are not this consumer's any more");
   }
 
@@ -180,7 +183,8 @@ export function createUpkeep(
   async function reclaim(nowMs: number): Promise<void> {
     if (inbox.waiting() > 0) return;
     const rows = await pending("IDLE", reclaimAfterMs, "-", "+", CLAIM_ENTRIES);
-    const others = rows.filter(({ id }) => !inbox.has(id));
+    for (const [id, untilMs] of leftToOthers) if (untilMs <= nowMs) leftToOthers.delete(id);
+    const others = rows.filter(({ id }) => !inbox.has(id) && !leftToOthers.has(id));
     const known = suspects;
     suspects = new Map();
     const wanted: Pending[] = [];

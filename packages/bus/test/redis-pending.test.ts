@@ -29,6 +29,21 @@ test("an entry that its consumer sits on is seen, taken away, and read by anothe
   await Promise.all([holder.close(), other.close()]);
 });
 
+test("whoever an entry was taken away from leaves it to others, even if nobody else is there yet", async () => {
+  const stream = "sluice:taken:{0}";
+  await bus.publish(stream, ["a"]);
+  const options = { stream, group: "postgres", reclaimAfterMs: 4_000 };
+  const holder = await bus.reader({ ...options, consumer: "holder" });
+  const [held] = await holder.read(10, 5000);
+  expect(await bus.pending?.takeAway(stream, "postgres", [held?.id ?? ""])).toEqual([held?.id]);
+  // By then it has noticed, and looked several times for what it could take over.
+  expect(await holder.read(10, 2_500)).toEqual([]);
+  const other = await bus.reader({ ...options, consumer: "other" });
+  const [again] = await other.read(10, 10_000);
+  expect(again?.id).toBe(held?.id);
+  await Promise.all([holder.close(), other.close()]);
+}, 30_000);
+
 test("a consumer that waits for its first message is seen to live, and is gone once it has left", async () => {
   const stream = "sluice:quiet:{0}";
   const reader = await bus.reader({ stream, group: "postgres", consumer: "patient" });
