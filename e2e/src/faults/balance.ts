@@ -1,19 +1,11 @@
-import { cpus, loadavg } from "node:os";
+import { patience } from "@sluice/testkit/patience";
 import { waitFor } from "@sluice/testkit/wait-for";
 import { askServices, type Rig } from "./rig.ts";
 
 const TELEMETRY = "sluice:telemetry:{0}";
 const REJECTED = "sluice:rejected:{0}";
-/** Within what everything has to work again, on a machine that has nothing else to do. */
-const RECOVERY_MS = 30_000;
-const MOST_PATIENCE = 4;
-
-/**
- * Within what everything has to work again: thirty seconds, longer where more processes want to run than there are
- * processors, by as much, because then each of them has so much less of the machine.
- */
-export const recoveryLimitMs = (): number =>
-  RECOVERY_MS * Math.min(MOST_PATIENCE, Math.max(1, (loadavg()[0] ?? 0) / cpus().length));
+/** Within what everything has to work again: thirty seconds of a machine that has nothing else to do. */
+export const recoveryLimitMs = (): number => patience(30_000);
 const OLDEST_MS = 5000;
 
 /** Messages that the balance of each group lacks: accepted - stored - duplicate - quarantined - pending - unread - parked. */

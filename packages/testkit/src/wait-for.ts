@@ -1,8 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { patience } from "./patience.ts";
 
 /** How long to wait and what for. */
 export interface WaitOptions {
-  /** Default 10 s. */
+  /** Default 10 s, longer on a busy machine. */
   timeoutMs?: number;
   /** Default 20 ms. */
   intervalMs?: number;
@@ -16,7 +17,7 @@ export interface WaitOptions {
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { timeoutMs = 10_000, intervalMs = 20, what = "condition" }: WaitOptions = {},
+  { timeoutMs = patience(10_000), intervalMs = 20, what = "condition" }: WaitOptions = {},
 ): Promise<Exclude<T, false | null | undefined | 0 | "">> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
