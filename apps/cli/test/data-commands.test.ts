@@ -331,6 +331,12 @@ test("tail shows what is accepted, and ends without a word on Ctrl-C and when it
 }, 120_000);
 
 test("lag gives the server's own numbers, and its check fails from the warning on", async () => {
+  // Idle: stopped in a transaction it would hold locks that making the fleet has to wait for.
+  type Balance = Record<string, { unread: number; pending: number }>;
+  await waitFor(
+    async () => Object.values(await json<Balance>("ledger")).every((one) => one.unread + one.pending === 0),
+    { timeoutMs: 30_000 },
+  );
   await installation.kill("stream-worker", "SIGSTOP");
   await json("simulate", "--devices", "2", "--rate", "100", "--seconds", "1");
   type Group = { group: string; unread: number; pending: number };

@@ -143,13 +143,18 @@ function follow(sources: CredentialSources, replace: (list: Credential[]) => voi
         if (!failure) log.warn({ err: error }, "credentials cannot be read; the last ones stay in force");
         failure = error;
       });
-      const pause = new AbortController();
-      wake = () => pause.abort();
-      if (changed && !failure) continue;
+      if (signal.aborted || (changed && !failure)) continue;
       const waitMs = failure ? 1000 : (sources.pollMs ?? 30_000);
-      await delay(waitMs, undefined, { signal: AbortSignal.any([signal, pause.signal]) }).catch(() => {});
+      await new Promise<void>((resume) => {
+        const timer = setTimeout(resume, waitMs);
+        wake = () => {
+          clearTimeout(timer);
+          resume();
+        };
+      });
     }
   };
+  signal.addEventListener("abort", () => wake(), { once: true });
   const running = loop();
   running.catch((error: unknown) =>
     setImmediate(() => {
