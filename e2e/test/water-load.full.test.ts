@@ -13,6 +13,7 @@ import {
   startInstallation,
   waitFor,
 } from "@sluice/testkit";
+import { callApi } from "../src/call-api.ts";
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -46,19 +47,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 }, 60_000);
 
-// biome-ignore lint/suspicious/noExplicitAny: answers of every shape
-async function call(line: string, body?: object, apiKey = key): Promise<{ status: number; json: any }> {
-  const [method = "", path = ""] = line.split(" ");
-  const response = await fetch(`${url}${path}`, {
-    method,
-    headers: {
-      ...(apiKey ? { "x-api-key": apiKey } : {}),
-      ...(body ? { "content-type": "application/json" } : {}),
-    },
-    ...(body ? { body: JSON.stringify(body) } : {}),
-  });
-  return { status: response.status, json: await response.json() };
-}
+const call = (line: string, body?: object, apiKey = key) => callApi(url, line, apiKey, body);
 
 /** Runs a command with variables of its own. */
 async function sluice(env: Record<string, string>, ...args: string[]): Promise<string> {

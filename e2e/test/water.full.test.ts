@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type Db, openDb } from "@sluice/db";
 import { type Installation, startInstallation, waitFor } from "@sluice/testkit";
 import { parse } from "yaml";
+import { callApi } from "../src/call-api.ts";
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -30,19 +31,7 @@ afterAll(async () => {
   await installation?.stop();
 }, 60_000);
 
-// biome-ignore lint/suspicious/noExplicitAny: answers of every shape
-async function call(line: string, body?: object, apiKey = key): Promise<{ status: number; json: any }> {
-  const [method = "", path = ""] = line.split(" ");
-  const response = await fetch(`${url}${path}`, {
-    method,
-    headers: {
-      ...(apiKey ? { "x-api-key": apiKey } : {}),
-      ...(body ? { "content-type": "application/json" } : {}),
-    },
-    ...(body ? { body: JSON.stringify(body) } : {}),
-  });
-  return { status: response.status, json: await response.json() };
-}
+const call = (line: string, body?: object, apiKey = key) => callApi(url, line, apiKey, body);
 
 const hoursOf = (node: string) =>
   db.query<{ start: Date; flow: number; volume: number }>(
