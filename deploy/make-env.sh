@@ -1,12 +1,8 @@
 #!/bin/sh
-# Makes .env with random secrets for docker compose, and a certificate for MQTT over TLS; never overwrites either.
+# Makes .env with random secrets for docker compose, and a certificate for MQTT over TLS. Safe to repeat: adds what a newer
+# version asks for, changes nothing that is there.
 set -eu
 cd "$(dirname "$0")/.."
-if [ -e .env ]; then
-  echo ".env is there already; remove it to make new secrets" >&2
-  exit 1
-fi
-secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 umask 077
 mkdir -p .compose/tls
 # Others of this machine cannot get past .compose; the container's user can read what is mounted.
@@ -23,18 +19,22 @@ if [ -e .compose/tls/server.key ]; then
 else
   echo "no openssl: put server.crt and server.key into .compose/tls and set SLUICE_MQTTS_PORT=8883 in .env for MQTT over TLS"
 fi
-cat > .env <<END
-COMPOSE_PROJECT_NAME=sluice
-REDIS_PASSWORD=$(secret)
-POSTGRES_PASSWORD=$(secret)
-INFLUXDB_PASSWORD=$(secret)
-INFLUXDB_TOKEN=$(secret)
-MOSQUITTO_PASSWORD=$(secret)
-NATS_PASSWORD=$(secret)
-SLUICE_PEPPER=$(secret)
-SLUICE_MQTTS_PORT=$mqtts
-GRAFANA_ADMIN_USER=admin
-GRAFANA_ADMIN_PASSWORD=$(secret)
-GRAFANA_SECRET_KEY=$(secret)
-END
-echo "made .env; next: docker compose up -d"
+touch .env
+added=
+add() {
+  if grep -q "^$1=" .env; then return; fi
+  printf '%s=%s\n' "$1" "$2" >> .env
+  added="$added $1"
+}
+add COMPOSE_PROJECT_NAME sluice
+for name in REDIS_PASSWORD POSTGRES_PASSWORD \
+  POSTGRES_OWNER_PASSWORD POSTGRES_GATEWAY_PASSWORD POSTGRES_WORKER_PASSWORD POSTGRES_ETL_PASSWORD \
+  POSTGRES_ALERTS_PASSWORD POSTGRES_API_PASSWORD POSTGRES_READER_PASSWORD \
+  INFLUXDB_PASSWORD INFLUXDB_TOKEN MOSQUITTO_PASSWORD NATS_PASSWORD SLUICE_PEPPER \
+  GRAFANA_ADMIN_PASSWORD GRAFANA_SECRET_KEY; do
+  add "$name" "$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')"
+done
+add SLUICE_MQTTS_PORT "$mqtts"
+add GRAFANA_ADMIN_USER admin
+if [ -n "$added" ]; then echo "added to .env:$added; next: docker compose up -d"
+else echo ".env has everything already"; fi

@@ -3,8 +3,10 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { openDb } from "@sluice/db";
 import { freePort } from "@sluice/servers";
-import { usePostgres, useRedis, waitFor } from "@sluice/testkit";
+import { usePrivatePostgres, useRedis, waitFor } from "@sluice/testkit";
+import { makeEnv, readComposeEnvironments } from "../../src/deploy/compose-environment.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const root = mkdtempSync(join(tmpdir(), "sluice image "));
@@ -15,7 +17,7 @@ const lines = (stage: string, verb: string) =>
   [...stage.matchAll(new RegExp(`^${verb} (.*)$`, "gm"))].map(([, rest]) => rest ?? "");
 
 const redis = useRedis({ appendfsync: "always" });
-const postgres = usePostgres();
+const postgres = usePrivatePostgres({ settings: { fsync: "off" }, empty: true });
 
 /** The steps of the Dockerfile, in two folders instead of two stages. */
 beforeAll(() => {
@@ -77,20 +79,38 @@ test("every service starts from it, and says what it misses", async () => {
   }
 }, 60_000);
 
-test("migrate and a worker run from it on real servers", async () => {
-  const env = { DATABASE_URL: postgres.url, REDIS_URL: redis.url, SLUICE_ALLOW_UNSAFE: "true" };
-  const said = execFileSync("node", [join(app, "apps/cli/dist/main.js"), "migrate"], {
-    env: { PATH: process.env.PATH, ...env },
-    encoding: "utf8",
-  });
-  expect(said).toContain("up to date");
+test("migrate makes roles and tables, and a worker runs as its role, told what docker-compose.yml tells them", async () => {
+  const environments = readComposeEnvironments(makeEnv(root).settings);
+  const told = (service: string) => {
+    const env = { ...environments.get(service), SLUICE_ALLOW_UNSAFE: "true" };
+    for (const name of ["DATABASE_URL", "DATABASE_ADMIN_URL"] as const) {
+      const url = new URL((env as Record<string, string>)[name] ?? postgres.url);
+      const { host, pathname, username, password } = new URL(postgres.url);
+      Object.assign(url, { host, pathname }, name === "DATABASE_ADMIN_URL" ? { username, password } : {});
+      Object.assign(env, { [name]: url.href });
+    }
+    return { ...env, REDIS_URL: redis.url };
+  };
+  const migrate = () =>
+    execFileSync("node", [join(app, "apps/cli/dist/main.js"), "migrate"], {
+      env: { PATH: process.env.PATH, ...told("migrate") },
+      encoding: "utf8",
+    });
+  expect(migrate()).toContain("applied 001-core");
+  expect(migrate()).toContain("up to date");
   const port = await freePort();
-  const worker = run("services/stream-worker", { ...env, SLUICE_OPS_PORT: `${port}` });
+  const worker = run("services/stream-worker", { ...told("stream-worker"), SLUICE_OPS_PORT: `${port}` });
   const ended = new Promise((resolve) => worker.once("close", resolve));
   await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/ready`)).ok, {
     timeoutMs: 30_000,
     what: "/ready",
   });
+  const db = await openDb(told("migrate").DATABASE_ADMIN_URL, { max: 1 });
+  const roles = await db.query<{ usename: string }>(
+    "SELECT DISTINCT usename::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+  );
+  await db.close();
+  expect(roles).toEqual([{ usename: "sluice_worker" }]);
   worker.kill("SIGTERM");
   expect(await ended).toBe(0);
 }, 90_000);

@@ -13,8 +13,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseEnv } from "node:util";
 import { afterAll, describe, expect, test } from "@jest/globals";
+import { SERVICE_ROLES } from "@sluice/db";
 import { findBinary } from "@sluice/servers";
+import { accessOf } from "../../../apps/cli/src/up/service-accounts.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const UNITS = join(ROOT, "deploy/systemd");
@@ -117,6 +120,15 @@ describe("the scripts", () => {
     const made = readFileSync(common, "utf8");
     expect(made).toMatch(/^REDIS_URL=redis:\/\/:[0-9a-f]{48}@127/m);
     expect(statSync(common).mode & 0o077).toBe(0);
+    const settings = (name: string) =>
+      parseEnv(readFileSync(join(where.SLUICE_ETC_DIR, `${name}.env`), "utf8"));
+    const passwords = settings("roles").SLUICE_ROLE_PASSWORDS?.split(",") ?? [];
+    expect(passwords).toHaveLength(SERVICE_ROLES.length + 1);
+    for (const name of readdirSync(join(ROOT, "services"))) {
+      const { username, password } = new URL(settings(name).DATABASE_URL ?? "");
+      expect([name, username]).toEqual([name, accessOf(name).postgres]);
+      expect(passwords).toContain(`${username}=${password}`);
+    }
     install();
     expect(readFileSync(common, "utf8")).toBe(made);
   });

@@ -24,7 +24,7 @@ export function loadConfig<T extends z.ZodObject>(
   }
   const result = schema.safeParse(values);
   for (const issue of result.error?.issues ?? []) {
-    const name = issue.path.join(".");
+    const name = String(issue.path[0]);
     const missing = values[name] === undefined;
     problems.push(
       missing ? `${name} is missing` : `${name} ${issue.message}; it is ${mask(name, values[name] ?? "")}`,

@@ -23,7 +23,8 @@ export interface ServiceContext<C> {
   started(): void;
 }
 
-const Common = createConfig(
+/** What every service reads besides its own. */
+export const Common = createConfig(
   "LOG_LEVEL",
   "LOG_FILE",
   "SLUICE_OPS_PORT",

@@ -231,6 +231,20 @@ export const variables = {
   SLUICE_CORS_ORIGINS: list(""),
   SLUICE_RATE_LIMIT: whole(100_000, 1, 100_000_000, "number of requests a minute"),
   // cli
+  /** A superuser's, for making the services' roles. */
+  DATABASE_ADMIN_URL: url("postgres", "postgresql").optional(),
+  SLUICE_ROLE_PASSWORDS: list("").pipe(
+    z
+      .array(
+        z
+          .string()
+          .regex(
+            /^[a-z_]+=.{16,}$/,
+            "is a list such as sluice_api=…,sluice_worker=… of 16 or more characters each",
+          ),
+      )
+      .transform((pairs) => new Map(pairs.map((pair) => pair.split(/=(.*)/s, 2) as [string, string]))),
+  ),
   SLUICE_SERVICES: z.string().optional(),
   SLUICE_LAG_WARN: whole(5000, 1, Number.MAX_SAFE_INTEGER),
   SLUICE_REDIS_MAXMEMORY: z
