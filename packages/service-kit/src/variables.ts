@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { z } from "zod";
 
 const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -74,6 +75,18 @@ const list = (fallback: string) =>
         .filter((item) => item !== ""),
     );
 
+/** Addresses with or without a mask, or the names of ranges. */
+const addresses = (fallback: string) =>
+  list(fallback).refine(
+    (all) =>
+      all.every((one) => {
+        const [address = "", bits = "0"] = one.split("/", 2);
+        const known = ["loopback", "linklocal", "uniquelocal"].includes(one);
+        return known || (isIP(address) !== 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= 128);
+      }),
+    "is a list of addresses such as 10.0.0.0/8, or loopback, linklocal, uniquelocal",
+  );
+
 const timeZone = () =>
   z
     .string()
@@ -126,6 +139,8 @@ export const variables = {
     .max(1, "is a share between 0 and 1")
     .default(0.01),
   SLUICE_HOST: z.string().default("127.0.0.1"),
+  /** Whose word is taken for where a request comes from (X-Forwarded-For). */
+  SLUICE_TRUSTED_PROXIES: addresses("loopback"),
   SLUICE_DATA_DIR: z.string().optional(),
   SLUICE_STOP_TIMEOUT: duration("10s"),
   SLUICE_PARTITIONS: whole(1, 1, 64),

@@ -126,6 +126,8 @@ const LONG_WORK_MS = 30 * 60_000;
 
 function createApp({ config }: Deps): App {
   const app = Fastify({
+    // Behind a front everybody would share its address: who guesses would slow down all.
+    trustProxy: config.SLUICE_TRUSTED_PROXIES,
     bodyLimit: JSON_LIMIT,
     requestTimeout: 15_000,
     connectionTimeout: 60_000,

@@ -202,4 +202,18 @@ describe("who may do what", () => {
     expect(answer.status).toBe(429);
     expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
   });
+
+  test("who comes through the front of this machine is known by the address that the front saw", async () => {
+    const from = (forwarded: string) =>
+      it.call("POST", "/api/v1/session", {
+        body: { email: "viewer@example.org", password: PASSWORD },
+        headers: { "x-forwarded-for": forwarded },
+      });
+    // What a client claims itself stands further left, and counts for nothing.
+    expect((await from("127.0.0.1, 203.0.113.7")).status).toBe(200);
+    const [login] = await it.db.query<{ address: string }>(
+      "SELECT host(ip_address) AS address FROM audit.events WHERE event_type = 'login' ORDER BY id DESC LIMIT 1",
+    );
+    expect(login?.address).toBe("203.0.113.7");
+  });
 });

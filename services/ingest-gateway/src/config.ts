@@ -9,6 +9,7 @@ export const Config = createConfig(
   "DATABASE_DIRECT_URL",
   "MQTT_URL",
   "SLUICE_HOST",
+  "SLUICE_TRUSTED_PROXIES",
   "SLUICE_MQTT_PORT",
   "SLUICE_MQTTS_PORT",
   "SLUICE_WS_PORT",

@@ -113,6 +113,7 @@ export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
       : openHttp(httpDeps, {
           host: config.SLUICE_HOST,
           port,
+          trustedProxies: config.SLUICE_TRUSTED_PROXIES,
           maxBodyBytes: maxPayloadBytes,
           maxConnections: Math.min(config.SLUICE_MAX_CONNECTIONS, 10_000),
           requestTimeoutMs: HTTP_TIMEOUT_MS,

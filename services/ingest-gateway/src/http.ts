@@ -19,6 +19,7 @@ export interface HttpDeps extends Omit<RouteDeps, "overQuota">, AuthDeps {
 export interface HttpOptions {
   host: string;
   port: number;
+  trustedProxies: readonly string[];
   maxBodyBytes: number;
   maxConnections: number;
   /** Longest time for a whole request; headers get two thirds of it. */
@@ -45,8 +46,8 @@ export async function openHttp(deps: HttpDeps, options: HttpOptions): Promise<Ht
     ...(options.tls === undefined
       ? {}
       : ({ https: readTls({ ...options.tls, clientCa: undefined }) } as object)),
-    // The api forwards ingest paths from this machine and says for whom: refusals name the sender, not the api.
-    trustProxy: "loopback",
+    // The api forwards ingest paths and says for whom: refusals name the sender, not the api.
+    trustProxy: [...options.trustedProxies],
     bodyLimit: options.maxBodyBytes,
     requestTimeout: options.requestTimeoutMs,
     connectionTimeout: options.requestTimeoutMs * 2,
