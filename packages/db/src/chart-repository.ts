@@ -1,4 +1,5 @@
 import { NotFoundError } from "@sluice/shared-types";
+import { PG_EPOCH_US, writeTimestamp } from "./binary-array.ts";
 import type { Queries } from "./open-db.ts";
 
 /** A sensor as charts need it. */
@@ -41,18 +42,22 @@ const SENSOR = `SELECT s.id, d.device_code AS device, s.sensor_code AS field, co
        (extract(epoch FROM s.sample_interval) * 1000)::float8 AS "sampleIntervalMs"
   FROM iot.sensors s JOIN iot.devices d ON d.id = s.device_id LEFT JOIN iot.sensor_types t ON t.id = s.sensor_type_id`;
 
-/** A sensor by id, or by device and field. @throws NotFoundError */
-export async function getChartSensor(
-  db: Queries,
-  ref: { id: number } | { device: string; field: string },
-): Promise<ChartSensor> {
-  const [sensor] =
-    "id" in ref
-      ? await db.query<ChartSensor>(`${SENSOR} WHERE s.id = $1`, [ref.id])
-      : await db.query<ChartSensor>(`${SENSOR} WHERE d.device_code = $1 AND s.sensor_code = $2`, [
-          ref.device,
-          ref.field,
-        ]);
+/** Names a sensor: by its number, or by device and field. */
+export type SensorRef = { id: number } | { device: string; field: string };
+
+/** What finds a sensor; its parameters are the last ones, from `$first` on. */
+const whereSensor = (ref: SensorRef, first: number): { where: string; params: unknown[] } =>
+  "id" in ref
+    ? { where: `s.id = $${first}`, params: [ref.id] }
+    : {
+        where: `d.device_code = $${first} AND s.sensor_code = $${first + 1}`,
+        params: [ref.device, ref.field],
+      };
+
+/** @throws NotFoundError */
+export async function getChartSensor(db: Queries, ref: SensorRef): Promise<ChartSensor> {
+  const { where, params } = whereSensor(ref, 1);
+  const [sensor] = await db.query<ChartSensor>(`${SENSOR} WHERE ${where}`, params);
   if (!sensor) throw new NotFoundError("no such sensor");
   return sensor;
 }
@@ -63,7 +68,12 @@ export interface ChartRange {
   toUs: number;
 }
 
-const AT = (parameter: number) => `to_timestamp(0) + $${parameter}::int8 * INTERVAL '1 microsecond'`;
+/** An instant as a parameter: a constant to the planner, who leaves out the weeks that are not asked for. */
+const instant = (timeUs: number): Buffer => {
+  const buffer = Buffer.alloc(8);
+  writeTimestamp(new DataView(buffer.buffer, buffer.byteOffset, 8), 0, timeUs);
+  return buffer;
+};
 const US = (column: string) => `(extract(epoch FROM ${column}) * 1000000)::int8`;
 
 /** Up to `limit` readings of a range as they came, oldest first. */
@@ -78,87 +88,96 @@ export function listReadings(
     `SELECT ${US("m.time")} AS "timeUs", ${text ? "m.value, 'ok' AS status" : "m.value + $5::float8 AS value, m.status"}, q.flags
        FROM public.${text ? "measurement_text" : "measurement"} m
        LEFT JOIN public.quality_flag q ON q.sensor_id = m.sensor_id AND q.time = m.time
-      WHERE m.sensor_id = $1 AND m.time >= ${AT(2)} AND m.time < ${AT(3)} ${text ? "AND $5::float8 IS NOT NULL" : ""}
+      WHERE m.sensor_id = $1 AND m.time >= $2::timestamptz AND m.time < $3::timestamptz
+            ${text ? "AND $5::float8 IS NOT NULL" : ""}
       ORDER BY m.time LIMIT $4`,
-    [sensor.id, fromUs, toUs, limit, sensor.calibrationOffset],
+    [sensor.id, instant(fromUs), instant(toUs), limit, sensor.calibrationOffset],
   );
 }
 
 const STEPS: Record<ChartStep, string> = { "5m": "5 minutes", "1h": "1 hour", "1d": "1 day" };
 
-/**
- * Means, lowest and highest values of a range by step, oldest first: out of the rollups as far as they are done, and
- * out of the readings from there on, so that what came a second ago is in it.
- */
-export async function listBuckets(
-  db: Queries,
-  sensor: ChartSensor,
-  range: ChartRange,
-  step: ChartStep,
-): Promise<ChartBucket[]> {
-  // Asked for apart: with a bound that the planner does not know it expects a third of all readings.
-  const edgeUs = await findEdge(db, sensor, step);
-  const [done, rest] = await Promise.all([
-    edgeUs === null || edgeUs <= range.fromUs
-      ? []
-      : listRolledUp(db, sensor, { ...range, toUs: Math.min(range.toUs, edgeUs) }, step),
-    edgeUs !== null && edgeUs >= range.toUs
-      ? []
-      : rollUp(
-          db,
-          sensor,
-          { ...range, fromUs: Math.max(range.fromUs, edgeUs ?? range.fromUs) },
-          step,
-          edgeUs ?? 0,
-        ),
-  ]);
-  return [...done, ...rest];
+/** A sensor and its buckets. */
+export interface Chart {
+  sensor: ChartSensor;
+  buckets: ChartBucket[];
 }
 
-/** Where the last bucket begins that may not be complete, or the first one that is not rolled up; null before the first run. */
-async function findEdge(db: Queries, sensor: ChartSensor, step: ChartStep): Promise<number | null> {
-  const [row] = await db.query<{ edge: number }>(
-    `SELECT ${US("edge")} AS edge FROM (
-       SELECT coalesce((SELECT bucket FROM public.rollup_${step} WHERE sensor_id = $1 AND bucket <= watermark
+/**
+ * Means, lowest and highest values of a range by step, oldest first: out of the rollups as far as they are done, and
+ * out of the readings from there on, so that what came a second ago is in it. @throws NotFoundError
+ */
+export async function readChart(
+  db: Queries,
+  ref: SensorRef,
+  range: ChartRange,
+  step: ChartStep,
+): Promise<Chart> {
+  const { edgeUs, sensor, buckets } = await readRolledUp(db, ref, range, step);
+  if (edgeUs !== null && edgeUs >= range.toUs) return { sensor, buckets };
+  // Asked for apart: with a bound that the planner does not know it expects a third of all readings.
+  const fromUs = Math.max(range.fromUs, edgeUs ?? range.fromUs);
+  const [row] = await db.query<{ packed: Buffer | null }>(
+    packed(`SELECT bin AS bucket, avg(value) AS mean, min(value) AS min, max(value) AS max, count(*)::int AS n
+              FROM (SELECT date_bin('${STEPS[step]}', time, $4::timestamptz) AS bin, value FROM public.measurement
+                     WHERE sensor_id = $1 AND time >= $2::timestamptz AND time < $3::timestamptz
+                       AND status <> 'error' AND value > '-Infinity' AND value < 'Infinity') r
+             GROUP BY bin ORDER BY bin`),
+    [sensor.id, instant(fromUs), instant(range.toUs), instant(edgeUs ?? 0)],
+  );
+  return { sensor, buckets: [...buckets, ...unpack(row?.packed ?? null, sensor.calibrationOffset)] };
+}
+
+/**
+ * Rollups of a range as far as they are done, and where that is: where the last bucket begins that may not be complete,
+ * or the first one that is not rolled up; null before the first run.
+ */
+async function readRolledUp(
+  db: Queries,
+  ref: SensorRef,
+  { fromUs, toUs }: ChartRange,
+  step: ChartStep,
+): Promise<Chart & { edgeUs: number | null }> {
+  const { where, params } = whereSensor(ref, 3);
+  const [row] = await db.query<ChartSensor & { edgeUs: number | null; packed: Buffer | null }>(
+    `WITH sensor AS MATERIALIZED (${SENSOR} WHERE ${where}), done AS MATERIALIZED (
+       SELECT coalesce((SELECT bucket FROM public.rollup_${step} WHERE sensor_id = sensor.id AND bucket <= watermark
                            AND bucket > watermark - INTERVAL '${step === "1d" ? "25 hours" : STEPS[step]}'
                          ORDER BY bucket DESC LIMIT 1),
                        date_bin('${STEPS[step]}', watermark, TIMESTAMPTZ '1970-01-01 00:00Z')) AS edge
-         FROM public.rollup_watermark WHERE name = 'done' AND isfinite(watermark)) w`,
-    [sensor.id],
+         FROM public.rollup_watermark, sensor WHERE name = 'done' AND isfinite(watermark))
+     SELECT sensor.*, ${US("edge")} AS "edgeUs", (${packed(
+       `SELECT bucket, mean, min, max, n FROM public.rollup_${step}
+         WHERE sensor_id = sensor.id AND bucket >= $1::timestamptz AND bucket < least($2::timestamptz, edge) AND n > 0
+           AND edge IS NOT NULL ORDER BY bucket`,
+     )}) AS packed FROM sensor LEFT JOIN done ON true`,
+    [instant(fromUs), instant(toUs), ...params],
   );
-  return row?.edge ?? null;
+  if (!row) throw new NotFoundError("no such sensor");
+  const { edgeUs, packed: data, ...sensor } = row;
+  return { edgeUs, sensor, buckets: unpack(data, sensor.calibrationOffset) };
 }
 
-function listRolledUp(
-  db: Queries,
-  sensor: ChartSensor,
-  { fromUs, toUs }: ChartRange,
-  step: ChartStep,
-): Promise<ChartBucket[]> {
-  return db.query<ChartBucket>(
-    `SELECT ${US("bucket")} AS "timeUs", mean + $4::float8 AS value, min + $4::float8 AS min, max + $4::float8 AS max, n
-       FROM public.rollup_${step}
-      WHERE sensor_id = $1 AND bucket >= ${AT(2)} AND bucket < ${AT(3)} AND n > 0 ORDER BY bucket`,
-    [sensor.id, fromUs, toUs, sensor.calibrationOffset],
-  );
-}
+const BUCKET_BYTES = 36;
+const TWO_32 = 4_294_967_296;
 
-function rollUp(
-  db: Queries,
-  sensor: ChartSensor,
-  { fromUs, toUs }: ChartRange,
-  step: ChartStep,
-  originUs: number,
-): Promise<ChartBucket[]> {
-  return db.query<ChartBucket>(
-    `SELECT ${US("bin")} AS "timeUs", avg(value) + $4::float8 AS value, min(value) + $4::float8 AS min,
-            max(value) + $4::float8 AS max, count(*) AS n
-       FROM (SELECT date_bin('${STEPS[step]}', time, ${AT(5)}) AS bin, value FROM public.measurement
-              WHERE sensor_id = $1 AND time >= ${AT(2)} AND time < ${AT(3)}
-                AND status <> 'error' AND value > '-Infinity' AND value < 'Infinity') r
-      GROUP BY bin ORDER BY bin`,
-    [sensor.id, fromUs, toUs, sensor.calibrationOffset, originUs],
-  );
+/** Buckets of a query for (bucket, mean, min, max, n) in one value: a row each costs several times as much here. */
+const packed = (rows: string) =>
+  `SELECT string_agg(timestamptz_send(bucket) || float8send(mean) || float8send(min) || float8send(max) || int4send(n),
+                     ''::bytea) AS packed FROM (${rows}) r`;
+
+function unpack(data: Buffer | null, offset: number): ChartBucket[] {
+  const buckets: ChartBucket[] = [];
+  for (let at = 0; data !== null && at < data.length; at += BUCKET_BYTES) {
+    buckets.push({
+      timeUs: PG_EPOCH_US + data.readInt32BE(at) * TWO_32 + data.readUInt32BE(at + 4),
+      value: data.readDoubleBE(at + 8) + offset,
+      min: data.readDoubleBE(at + 16) + offset,
+      max: data.readDoubleBE(at + 24) + offset,
+      n: data.readInt32BE(at + 32),
+    });
+  }
+  return buckets;
 }
 
 /** The newest reading of a sensor, calibrated. */

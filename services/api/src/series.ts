@@ -1,10 +1,13 @@
 import {
+  type Chart,
   type ChartRange,
   type ChartSensor,
   type ChartStep,
-  listBuckets,
+  getChartSensor,
   listReadings,
   type Queries,
+  readChart,
+  type SensorRef,
 } from "@sluice/db";
 import { extremes, findGaps, largestTriangles, medianStep, type Point } from "./downsample.ts";
 
@@ -30,6 +33,7 @@ export interface SeriesPoint extends Omit<Point, "value"> {
 
 /** A series, with the stretches in which nothing came. */
 export interface SeriesAnswer {
+  sensor: ChartSensor;
   resolution: Resolution;
   points: SeriesPoint[];
   gaps: { fromUs: number; toUs: number }[];
@@ -47,27 +51,26 @@ const STEP_US: Record<ChartStep, number> = {
 const MAX_RAW = 20_000;
 const RAW_BELOW_US = 6 * 3600 * SECOND_US;
 
-/** Reads a series of one sensor. */
-export async function readSeries(
-  db: Queries,
-  sensor: ChartSensor,
-  request: SeriesRequest,
-): Promise<SeriesAnswer> {
-  const text = sensor.valueType === "text";
-  const resolution = text ? "raw" : chooseResolution(request);
-  if (resolution === "raw") {
-    const answer = await readRaw(db, sensor, request, text);
-    if (answer !== undefined) return answer;
+/** Reads a series of one sensor. @throws NotFoundError */
+export async function readSeries(db: Queries, ref: SensorRef, request: SeriesRequest): Promise<SeriesAnswer> {
+  const resolution = chooseResolution(request);
+  if (resolution !== "raw") {
+    const chart = await readChart(db, ref, request, resolution);
+    if (chart.sensor.valueType !== "text") return pictureOf(chart, request, resolution);
   }
-  const step = resolution === "raw" ? "5m" : resolution;
-  const buckets = await listBuckets(db, sensor, request, step);
+  const sensor = await getChartSensor(db, ref);
+  const answer = await readRaw(db, sensor, request);
+  return answer ?? pictureOf(await readChart(db, { id: sensor.id }, request, "5m"), request, "5m");
+}
+
+function pictureOf({ sensor, buckets }: Chart, request: SeriesRequest, resolution: ChartStep): SeriesAnswer {
   const times = buckets.map(({ timeUs }) => timeUs);
-  const gaps = findGaps(times, 2 * STEP_US[step]);
   const thin = thinOut(buckets, request);
   return {
-    resolution: step,
+    sensor,
+    resolution,
     points: thin.slice(0, request.maxPoints),
-    gaps,
+    gaps: findGaps(times, 2 * STEP_US[resolution]),
     more: thin.length > request.maxPoints,
   };
 }
@@ -85,9 +88,8 @@ async function readRaw(
   db: Queries,
   sensor: ChartSensor,
   request: SeriesRequest,
-  text: boolean,
 ): Promise<SeriesAnswer | undefined> {
-  const plain = text || request.thinning === "none";
+  const plain = sensor.valueType === "text" || request.thinning === "none";
   const limit = plain ? request.maxPoints : MAX_RAW;
   const rows = await listReadings(db, sensor, request, limit + 1);
   const more = rows.length > limit;
@@ -103,12 +105,12 @@ async function readRaw(
       ...(status === "ok" ? {} : { status }),
       ...(flags === null ? {} : { flags }),
     }));
-    return { resolution: "raw", points, gaps, more };
+    return { sensor, resolution: "raw", points, gaps, more };
   }
   const known = readings.flatMap(({ timeUs, value }) =>
     typeof value === "number" ? [{ timeUs, value }] : [],
   );
-  return { resolution: "raw", points: thinOut(known, request), gaps, more: false };
+  return { sensor, resolution: "raw", points: thinOut(known, request), gaps, more: false };
 }
 
 function thinOut(points: readonly Point[], { thinning, maxPoints, fromUs, toUs }: SeriesRequest): Point[] {
@@ -128,7 +130,7 @@ export async function* streamSeries(
   resolution: Resolution,
 ): AsyncGenerator<SeriesPoint[]> {
   if (resolution !== "raw" && sensor.valueType !== "text") {
-    yield await listBuckets(db, sensor, range, resolution);
+    yield (await readChart(db, { id: sensor.id }, range, resolution)).buckets;
     return;
   }
   let fromUs = range.fromUs;
