@@ -20,6 +20,11 @@ const FOR_TESTS = [
   { program: "promtool", package: "prometheus" },
   { program: "pgbouncer", package: "pgbouncer" },
 ];
+const FOR_LONG_TESTS = [
+  // brings nginx, too
+  { program: "nginx", package: "libnginx-mod-stream", spare: true },
+  { program: "caddy", package: "caddy", spare: true },
+];
 
 /** Makes sure that what `up` starts is installed. `services` is the `--services` list, if any. */
 export async function ensureServersToRun({ yes, services }) {
@@ -28,9 +33,10 @@ export async function ensureServersToRun({ yes, services }) {
   await ensure(PROGRAMS, needed, yes);
 }
 
-/** Makes sure that everything the tests use is installed. */
-export async function ensureServersToTest({ yes }) {
+/** Makes sure that everything the tests use is installed; the long ones do without what is spare. */
+export async function ensureServersToTest({ yes, full }) {
   await ensure([...PROGRAMS, ...FOR_TESTS], () => true, yes);
+  if (full) await ensure(FOR_LONG_TESTS, () => false, yes);
 }
 
 async function ensure(programs, needed, yes) {

@@ -11,7 +11,7 @@ const full = args.includes("--full");
 const startedAt = Date.now();
 
 ensureDependencies();
-await ensureServersToTest({ yes: args.includes("--yes") });
+await ensureServersToTest({ yes: args.includes("--yes"), full });
 step("Type check", binary("typescript", "tsc"), ["-b"]);
 step("Lint", binary("@biomejs/biome", "biome"), ["check", "."]);
 ensureBuilt();
