@@ -18,6 +18,6 @@ export default {
   ),
   testPathIgnorePatterns: ["/node_modules/", "/dist/", ...(full ? [] : ["\\.full\\.test\\.ts$"])],
   modulePathIgnorePatterns: ["/dist/", "/\\.sluice/"],
-  testTimeout: 30_000,
+  testTimeout: 120_000,
   maxWorkers: 2,
 };

@@ -12,12 +12,12 @@ let db: Db;
 beforeAll(async () => {
   sluice = await startInstallation();
   db = await openDb(sluice.urls().postgresUrl);
-}, 120_000);
+});
 
 afterAll(async () => {
   await db?.close();
   await sluice?.stop();
-}, 60_000);
+});
 
 /** The `mosquitto_pub` line as printed, run by a shell as a person would paste it. */
 function printedLine(): string {
@@ -72,7 +72,7 @@ describe("npm start", () => {
     } finally {
       tail.kill("SIGINT");
     }
-  }, 60_000);
+  });
 
   test("a second start on the same folder says so and ends", async () => {
     const second = await run("./sluice", ["up", "--data-dir", sluice.dataDir, "--no-tty", "--yes"]).catch(
@@ -81,7 +81,7 @@ describe("npm start", () => {
     expect(second.code).toBeGreaterThan(0);
     expect(`${second.stdout}${second.stderr}`).toMatch(/already run/i);
     expect((await sluice.status())?.ready).toBe(true);
-  }, 30_000);
+  });
 
   test("a device added on the command line may publish at once, and only as itself", async () => {
     const device = JSON.parse(
@@ -113,7 +113,7 @@ describe("npm start", () => {
       async () => (await db.query("select 1 from quarantine where reason = 'not_authorised'")).length > 0,
       { what: "the refused message in quarantine" },
     );
-  }, 30_000);
+  });
 
   test("an HTTP post with the key is stored; without it is refused", async () => {
     const { apiKey } = JSON.parse(await sluice.sluice("devices", "add", "http-1", "--json"));
@@ -131,7 +131,7 @@ describe("npm start", () => {
     expect((await post({})).status).toBe(401);
     expect((await post({ "x-api-key": apiKey })).status).toBe(201);
     await waitFor(async () => (await rowsOf("http-1")) === 3, { what: "three readings" });
-  }, 30_000);
+  });
 
   test("simulate reports every message acknowledged and the ledger balances", async () => {
     const report = JSON.parse(
@@ -159,7 +159,7 @@ describe("npm start", () => {
     });
     expect(ledger.postgres).toMatchObject({ balanced: true });
     expect(ledger.influx).toMatchObject({ balanced: true });
-  }, 60_000);
+  });
 });
 
 describe("Ctrl-C and start again", () => {
@@ -178,5 +178,5 @@ describe("Ctrl-C and start again", () => {
     sluice = await startInstallation({ dataDir });
     db = await openDb(sluice.urls().postgresUrl);
     expect(await rowsOf("esp32_001")).toBe(before);
-  }, 120_000);
+  });
 });

@@ -16,7 +16,7 @@ let sluice: Installation | undefined;
 afterAll(async () => {
   await sluice?.stop();
   rmSync(root, { recursive: true, force: true });
-}, 60_000);
+});
 
 /** A command where nothing runs; rejects with what it said. */
 async function run(...args: string[]): Promise<string> {
@@ -99,4 +99,4 @@ test("a damaged backup, and a folder that has data, are refused", async () => {
   writeFileSync(join(backups, name, "bus.ndjson.gz"), "no");
   await expect(run("restore", join(backups, name), "--data-dir", elsewhere)).rejects.toThrow(/damaged/);
   expect(existsSync(join(elsewhere, "postgres"))).toBe(false);
-}, 60_000);
+});

@@ -20,7 +20,7 @@ let stopServers = async () => {};
 afterEach(async () => {
   await sluice?.stop();
   await stopServers();
-}, 60_000);
+});
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 interface Cluster {

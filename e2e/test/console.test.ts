@@ -48,12 +48,12 @@ beforeAll(async () => {
   browser = await openChromium();
   context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
   ({ page, complaints } = await openWatched(context));
-}, 120_000);
+});
 
 afterAll(async () => {
   await browser?.close();
   await sluice?.stop();
-}, 60_000);
+});
 
 const send = (payload: string) => run("sh", ["-c", line.replace(/-m '.*'$/, `-m '${payload}'`)]);
 const button = (name: string | RegExp) => page.getByRole("button", { name });

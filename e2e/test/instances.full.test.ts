@@ -72,7 +72,7 @@ afterAll(async () => {
   await Promise.all(processes.map((one) => one.stop()));
   address?.close();
   rmSync(root, { recursive: true, force: true });
-}, 60_000);
+});
 
 async function readBalances() {
   const bus = await openBus(redis.url);

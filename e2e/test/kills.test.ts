@@ -7,11 +7,11 @@ let sluice: Installation;
 
 beforeAll(async () => {
   sluice = await startInstallation();
-}, 120_000);
+});
 
 afterAll(async () => {
   await sluice?.stop();
-}, 60_000);
+});
 
 interface Balance {
   accepted: number;

@@ -11,11 +11,11 @@ beforeAll(async () => {
     env: { ETL_ENABLED: "true" },
   });
   db = await openDb(sluice.urls().postgresUrl, { max: 2 });
-}, 120_000);
+});
 afterAll(async () => {
   await db?.close();
   await sluice?.stop();
-}, 60_000);
+});
 
 const DAY_MS = 86_400_000;
 const dayMs = Math.floor(Date.now() / DAY_MS) * DAY_MS - 3 * DAY_MS;

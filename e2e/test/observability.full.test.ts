@@ -106,7 +106,7 @@ afterAll(async () => {
   await sluice?.stop();
   collector?.close();
   rmSync(folder, { recursive: true, force: true });
-}, 60_000);
+});
 
 async function ask<T>(path: string): Promise<T> {
   const response = await fetch(`${prometheus.url}${path}`);
@@ -119,7 +119,7 @@ test("the configuration and the rules of Prometheus are sound, and the rules cal
   await promtool("check", "config", "prometheus.yml");
   await promtool("check", "rules", "--lint-fatal", "rules.yml");
   await promtool("test", "rules", "rules.test.yml");
-}, 60_000);
+});
 
 test("a real Prometheus scrapes every service, and knows every metric that rules and dashboards ask for", async () => {
   interface Active {

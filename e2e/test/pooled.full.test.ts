@@ -21,7 +21,7 @@ const processes: ServiceProcess[] = [];
 afterAll(async () => {
   await Promise.all(processes.map((one) => one.stop()));
   rmSync(root, { recursive: true, force: true });
-}, 60_000);
+});
 
 const pool = useServer(() => startPgbouncer({ target: postgres.url, poolSize: 8 }));
 

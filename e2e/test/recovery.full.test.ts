@@ -14,7 +14,7 @@ const running: Server[] = [];
 afterAll(async () => {
   await Promise.all(running.map((server) => server.stop()));
   rmSync(root, { recursive: true, force: true });
-}, 60_000);
+});
 
 const start = async (options: Parameters<typeof startPostgres>[0]) => {
   const server = await startPostgres(options);
@@ -71,4 +71,4 @@ test("a database is recovered to the moment before a mistake, from a base backup
   );
   expect(rows.map(({ key }) => key)).toEqual(["after", "before"]);
   await restored.close();
-}, 120_000);
+});

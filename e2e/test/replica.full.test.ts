@@ -21,7 +21,7 @@ afterAll(async () => {
   await api?.stop();
   await Promise.all(servers.map((server) => server.stop()));
   rmSync(root, { recursive: true, force: true });
-}, 60_000);
+});
 
 /** A streaming replica of `primary`, made by a base backup. */
 async function startReplica(primary: Server): Promise<Server> {

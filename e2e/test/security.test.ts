@@ -32,12 +32,12 @@ beforeAll(async () => {
   db = await openDb(sluice.urls().postgresUrl, { max: 2 });
   device = JSON.parse(await sluice.sluice("devices", "add", "canary_1", "--json"));
   claimToken = JSON.parse(await sluice.sluice("devices", "claim-token", "--json")).token;
-}, 120_000);
+});
 
 afterAll(async () => {
   await db?.close();
   await sluice?.stop();
-}, 60_000);
+});
 
 const envOf = (service: string, name: string): string => environments[service]?.[name] ?? "";
 

@@ -14,11 +14,11 @@ beforeAll(async () => {
   db = await openDb(sluice.urls().postgresUrl, { max: 2 });
   ({ apiKey } = await createDevice(db, sluice.pepper(), { id: "clocked", timeZone: "Europe/Lisbon" }));
   ({ httpUrl, mqttUrl } = (await sluice.status()) ?? { httpUrl: "", mqttUrl: "" });
-}, 120_000);
+});
 afterAll(async () => {
   await db?.close();
   await sluice?.stop();
-}, 60_000);
+});
 
 /** Sends one message and waits until the database has it. */
 async function send(
@@ -91,7 +91,7 @@ test("every kind of clock gives the time that the policy says", async () => {
       near: true,
     });
   }
-}, 60_000);
+});
 
 test("a clock minutes behind is learned and shown; set back at a reboot it loses nothing silently", async () => {
   const { apiKey: own } = await createDevice(db, sluice.pepper(), { id: "slow" });
@@ -112,7 +112,7 @@ test("a clock minutes behind is learned and shown; set back at a reboot it loses
   expect(JSON.parse(list)).toContainEqual(
     expect.objectContaining({ reason: "conflicting_duplicate", source: "postgres", boot: "b", seq: 0 }),
   );
-}, 60_000);
+});
 
 test("a gap is named; trace says received, stored, missing, refused and never seen", async () => {
   const { apiKey: own } = await createDevice(db, sluice.pepper(), { id: "gappy" });
@@ -149,7 +149,7 @@ test("a gap is named; trace says received, stored, missing, refused and never se
     state: "unknown",
     verdict: expect.stringContaining("nobody has registered"),
   });
-}, 60_000);
+});
 
 test("trace knows the connection that was refused", async () => {
   const client = mqtt.connect(mqttUrl, {
@@ -166,7 +166,7 @@ test("trace knows the connection that was refused", async () => {
   });
   expect((report.turnedAway as unknown[])[0]).toMatchObject({ reason: "bad_credentials", certain: true });
   expect(report.verdict).toContain("bad_credentials");
-}, 30_000);
+});
 
 test("a device can set its clock by HTTP", async () => {
   const now = (await (await fetch(`${httpUrl}/api/v1/now`)).json()) as { epochMs: number };
@@ -210,4 +210,4 @@ test("a purge deletes a range in both databases, and the ledger balances", async
     },
     { timeoutMs: 20_000 },
   );
-}, 90_000);
+});

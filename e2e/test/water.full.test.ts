@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await db?.close();
   await installation?.stop();
-}, 60_000);
+});
 
 const call = (line: string, body?: object, apiKey = key) => callApi(url, line, apiKey, body);
 
@@ -62,7 +62,7 @@ describe("the demo of the water network", () => {
       },
       { timeoutMs: 60_000, what: "figures of the demo", intervalMs: 1000 },
     );
-  }, 120_000);
+  });
 
   test("sensors have the type, unit and range that the pack gives them, and there is a rule for pressures", async () => {
     const sensors = await db.query(

@@ -13,11 +13,11 @@ let db: Db;
 beforeAll(async () => {
   installation = await startInstallation({ services: ["ingest-gateway", "stream-worker"] });
   db = await openDb(installation.urls().postgresUrl, { max: 2 });
-}, 120_000);
+});
 afterAll(async () => {
   await db?.close();
   await installation?.stop();
-}, 60_000);
+});
 
 /** Runs the CLI with something on its standard input. */
 function sluice(args: readonly string[], input = ""): Promise<{ code: number; stdout: string }> {
@@ -90,7 +90,7 @@ test("candump -L can0 | ./sluice can-scanner - stores what the frames say, and r
     { reason: "unknown_can_node" },
   ]);
   expect(await canLedger()).toMatchObject({ group: "can-worker-group", quarantined: 2, balanced: true });
-}, 60_000);
+});
 
 test("a log that is scanned again stores nothing twice, whatever is killed meanwhile", async () => {
   const before = await values();
@@ -104,7 +104,7 @@ test("a log that is scanned again stores nothing twice, whatever is killed meanw
   const ledger = await canLedger();
   expect(ledger).toMatchObject({ stored: 7, pending: 0, unread: 0, balanced: true });
   expect((await values()).size).toBe(before.size);
-}, 90_000);
+});
 
 test("migrate-can-messages takes over every row once, verifies it, and leaves the old table as it was", async () => {
   await db.execute(
@@ -159,7 +159,7 @@ test("migrate-can-messages takes over every row once, verifies it, and leaves th
   expect(await db.query("SELECT FROM measurement WHERE time < '2026-01-01'")).toHaveLength(15_003);
   expect(await db.query("SELECT FROM quarantine WHERE message_id LIKE 'can_messages/%'")).toHaveLength(2);
   expect(await db.query(digest)).toEqual(before);
-}, 60_000);
+});
 
 test("the newest values of a node are under sensor:{name} while they come, and those of an old log are not", async () => {
   const { redisUrl } = installation.urls();
@@ -186,4 +186,4 @@ test("the newest values of a node are under sensor:{name} while they come, and t
     await keyValue.close();
     await bus.close();
   }
-}, 90_000);
+});

@@ -9,11 +9,11 @@ let installation: Installation;
 const dir = mkdtempSync(join(tmpdir(), "sluice lines-"));
 beforeAll(async () => {
   installation = await startInstallation({ services: ["stream-worker", "influx-writer"] });
-}, 120_000);
+});
 afterAll(async () => {
   await installation?.stop();
   rmSync(dir, { recursive: true, force: true });
-}, 60_000);
+});
 
 test("line protocol and JSON lines go in completely, and again without a duplicate", async () => {
   const lp = join(dir, "a.lp");
@@ -34,7 +34,7 @@ test("line protocol and JSON lines go in completely, and again without a duplica
   });
   expect(await run("influx", lp)).toMatchObject({ stored: 0, duplicate: 1000 });
   expect(await run("jsonl", jsonl)).toMatchObject({ readingsAccepted: 1000, stored: 1000, quarantined: 0 });
-}, 60_000);
+});
 
 interface Report {
   missing: number;

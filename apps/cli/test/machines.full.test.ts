@@ -100,7 +100,7 @@ test("each of the five names runs for a day, a range, or everything, and again w
     expect(await days(table, column)).toHaveLength(5);
   const again = await sluice(["etl", "run", "etl_agg_sensor_stats", "--json"]);
   expect(JSON.parse(again.out).results).toMatchObject([{ changed: 0, failed: [] }]);
-}, 60_000);
+});
 
 test("TRAP: the daily runner fills what each job has left out, and its exit code tells of a job that failed", async () => {
   expect(await sluice(["etl", "run", "etl_daily_runner"])).toMatchObject({ code: 0 });
@@ -109,7 +109,7 @@ test("TRAP: the daily runner fills what each job has left out, and its exit code
   await target.query("ALTER TABLE energy_consumption_hourly RENAME TO gone");
   expect(await sluice(["etl", "run", "etl_daily_runner", "2022-02-01"])).toMatchObject({ code: 1 });
   await target.query("ALTER TABLE gone RENAME TO energy_consumption_hourly");
-}, 60_000);
+});
 
 test("asked wrongly is 2: no day, days the wrong way round, another job's flags; no source is 1", async () => {
   const answers = [];
@@ -124,7 +124,7 @@ test("asked wrongly is 2: no day, days the wrong way round, another job's flags;
   answers.push(await sluice(["etl", "run", "etl_agg_alerts"], false));
   expect(answers.map(({ code }) => code)).toEqual([2, 2, 2, 2, 2, 1]);
   expect(answers[5]?.err).toContain("no machine has a log: set DB_HOST");
-}, 60_000);
+});
 
 test("machines are made, given variables, and listed", async () => {
   await sluice(["machines", "put", "machine-2", "--name", "Second", "--source-variables", "1-3,544"]);
@@ -142,4 +142,4 @@ test("machines are made, given variables, and listed", async () => {
       "SELECT DISTINCT sensor_name AS name, avg_value AS avg FROM agg_sensor_stats WHERE machine_id = 'machine-2'",
     ),
   ).toEqual([{ name: "SPINDLE_LOAD_1", avg: 25 }]);
-}, 60_000);
+});

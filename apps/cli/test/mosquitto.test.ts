@@ -43,7 +43,7 @@ beforeAll(async () => {
   });
   dynsec = await openDynsec(`mqtt://admin:${ADMIN}@127.0.0.1:${broker.port}`);
   db = await openDb(database.url, { max: 2 });
-}, 30_000);
+});
 
 afterAll(async () => {
   await db?.close();

@@ -77,7 +77,7 @@ test("every service starts from it, and says what it misses", async () => {
     const code = await new Promise((resolve) => child.once("close", resolve));
     expect([name, code, said]).toEqual([name, 2, expect.stringContaining("_URL is missing")]);
   }
-}, 60_000);
+});
 
 test("migrate makes roles and tables, and a worker runs as its role, told what docker-compose.yml tells them", async () => {
   const environments = readComposeEnvironments(makeEnv(root).settings);
@@ -113,4 +113,4 @@ test("migrate makes roles and tables, and a worker runs as its role, told what d
   expect(roles).toEqual([{ usename: "sluice_worker" }]);
   worker.kill("SIGTERM");
   expect(await ended).toBe(0);
-}, 90_000);
+});

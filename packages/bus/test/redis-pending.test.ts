@@ -42,7 +42,7 @@ test("whoever an entry was taken away from leaves it to others, even if nobody e
   const [again] = await other.read(10, 10_000);
   expect(again?.id).toBe(held?.id);
   await Promise.all([holder.close(), other.close()]);
-}, 30_000);
+});
 
 test("a consumer that waits for its first message is seen to live, and is gone once it has left", async () => {
   const stream = "sluice:quiet:{0}";

@@ -139,6 +139,20 @@ export async function deleteAlertRule(db: Queries, id: number): Promise<void> {
   if (deleted === 0) throw new NotFoundError(`no rule ${id}`);
 }
 
+/** Steps of one rule; those without a rule are for all that have none of their own. */
+export interface Escalation extends EscalationStep {
+  ruleId: number | null;
+  level: number;
+}
+
+/** Every step, the general ones first. */
+export function listEscalations(db: Queries): Promise<Escalation[]> {
+  return db.query<Escalation>(
+    `SELECT rule_id AS "ruleId", level, after_minutes AS "afterMinutes", severity
+       FROM alert.escalations ORDER BY rule_id NULLS FIRST, level`,
+  );
+}
+
 async function deviceIdOf(tx: Queries, device: string): Promise<number> {
   const [row] = await tx.query<{ id: number }>(
     "SELECT id FROM iot.devices WHERE device_code = $1 AND removed_at IS NULL",

@@ -90,7 +90,7 @@ describe("on TimescaleDB", () => {
   let lite: PGlite;
   beforeAll(async () => {
     lite = await PGlite.create({ extensions: { timescaledb } });
-  }, 60_000);
+  });
   afterAll(() => lite?.close());
 
   test("measurement is a hypertable of one-day chunks, compressed by sensor after 90 days", async () => {

@@ -92,4 +92,4 @@ test("a server that is gone is an outage, during a transaction and before the ne
   } finally {
     await mine.close();
   }
-}, 60_000);
+});

@@ -87,7 +87,7 @@ test("services may do their work and nothing else; the owner is no superuser and
   await expect(
     asRole("sluice_reader", "SELECT public.ensure_measurement_partition('2032-01-01', '2032-01-01')"),
   ).rejects.toThrow(/denied/);
-}, 60_000);
+});
 
 test("an installation made as superuser is handed over to the owner", async () => {
   const [row] = await asRole<{ owners: string }>(

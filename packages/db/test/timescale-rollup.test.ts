@@ -42,7 +42,7 @@ beforeAll(async () => {
     await readMigrations(),
   );
   timescale = asDb(lite);
-}, 120_000);
+});
 afterAll(async () => {
   await lite?.close();
   await plain?.close();
@@ -147,7 +147,7 @@ test("TimescaleDB gives the numbers that PostgreSQL gives, on a day of 25 hours 
   const expected = await live(plain);
   expect((expected[2] as unknown[]).length).toBe(6); // two days of three sensors are over
   expect(await live(timescale)).toEqual(expected);
-}, 120_000);
+});
 
 test("TRAP: what is 90 days old is compressed, and nothing is deleted unless somebody asks for it", async () => {
   const jobs = await timescale.query<{ proc: string; after: string }>(

@@ -244,5 +244,5 @@ describe("engine", () => {
     expect(
       await db.query("SELECT FROM processing_jobs WHERE status = 'running' OR duration_seconds IS NULL"),
     ).toEqual([]);
-  }, 60_000);
+  });
 });

@@ -138,7 +138,7 @@ for (const file of FILES.filter((name) => existsSync(resolve(DATA, name)))) {
     expect([...hourly.failed, ...daily.failed]).toEqual([]);
     expect(hourly.rows).toBeGreaterThan(0);
     expect(tookMs).toBeLessThan(10_000);
-  }, 120_000);
+  });
 }
 
 test("the sample files are looked for where SLUICE_SAMPLE_DATA says", () => {

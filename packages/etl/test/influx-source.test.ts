@@ -49,7 +49,7 @@ beforeAll(async () => {
     );
   }
   expect(await influx.write(lines)).toEqual([]);
-}, 60_000);
+});
 afterAll(async () => {
   await influx?.close();
   await db?.close();
@@ -76,7 +76,7 @@ test("InfluxDB and PostgreSQL give the same rows", async () => {
   await db.execute("TRUNCATE bi.hourly_sensor_agg, bi.daily_sensor_agg");
   expect(await run(createHourlyJob({ influx }))).toMatchObject({ changed: 92 });
   expect(await run(createHourlyJob())).toMatchObject({ changed: 0 });
-}, 30_000);
+});
 
 test("TRAP 1, TRAP 3: InfluxDB's own hourly figures stand in for readings that are gone, an hour at its start", async () => {
   const hourMs = NOW_MS - 30 * 60_000 - HOUR_MS;
@@ -158,4 +158,4 @@ test("TRAP 2: where InfluxDB gives no rows the watermark stays, and an outage fa
   await server.stop();
   expect((await run(job, NOW_MS + 101 * HOUR_MS)).failed.length).toBeGreaterThan(0);
   expect([nothing, await findWatermark(db, job.watermarkKey)]).toEqual([before, before]);
-}, 30_000);
+});

@@ -128,4 +128,4 @@ test("its job computes hours and days, again without a change, and what comes la
   await runLatest(await afterRollups(engine()), job);
   const [day] = (await metrics()).filter(({ metric }) => metric === "degree_hours");
   expect(day?.value).toBeCloseTo(48 + 5, 1);
-}, 60_000);
+});

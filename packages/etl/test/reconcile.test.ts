@@ -61,7 +61,7 @@ beforeEach(async () => {
     [new Date(FROM_MS)],
   );
   await createPointWriter(influx, 5000).write(points);
-}, 30_000);
+});
 
 const compare = (devices?: string[]) => reconcile(db, influx, RANGE, { signal, ...(devices && { devices }) });
 
@@ -111,7 +111,7 @@ test("missing points, differing values and a series that is gone altogether are 
   expect(await influx.query("SELECT * FROM telemetry")).toMatchObject([
     { rows: [{ device_id: "d2", temperature: 5 }] },
   ]);
-}, 30_000);
+});
 
 test("what only InfluxDB has is sent as it was, or deleted without what stands beside it", async () => {
   const atUs = (FROM_MS + 60_000) * 1000;
@@ -134,7 +134,7 @@ test("what only InfluxDB has is sent as it was, or deleted without what stands b
   ]);
   await repair("delete");
   expect(sensorsOf(await compare())).toEqual([]);
-}, 30_000);
+});
 
 test("what was deleted on purpose is taken out of InfluxDB, and never sent back", async () => {
   const fromUs = FROM_MS * 1000;
@@ -158,7 +158,7 @@ test("what was deleted on purpose is taken out of InfluxDB, and never sent back"
   const left = await influx.query(`SELECT * FROM temperature WHERE time <= ${(fromUs + 100) * 1000}`);
   expect(left).toMatchObject([{ rows: [{ note: "x", temperature: null }] }]); // texts are not compared
   await db.execute("TRUNCATE tombstone");
-}, 30_000);
+});
 
 test("what PostgreSQL's retention has taken away is not missed", async () => {
   await db.execute(

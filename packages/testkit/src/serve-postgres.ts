@@ -5,6 +5,7 @@ import { type Server, startPostgres } from "@sluice/servers";
 let starting: Promise<Server> | undefined;
 
 const front = createServer((_request, response) => {
+  response.setHeader("connection", "close"); // an idle connection closed from here might just be used from there
   starting ??= startPostgres({ settings: { fsync: "off", max_connections: "200", shared_buffers: "128MB" } });
   starting.then(
     ({ url }) => response.end(url),

@@ -3,7 +3,7 @@ import { patience } from "./patience.ts";
 
 /** How long to wait and what for. */
 export interface WaitOptions {
-  /** Default 10 s, longer on a busy machine. */
+  /** Default 10 s; longer on a busy machine. */
   timeoutMs?: number;
   /** Default 20 ms. */
   intervalMs?: number;
@@ -17,9 +17,10 @@ export interface WaitOptions {
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { timeoutMs = patience(10_000), intervalMs = 20, what = "condition" }: WaitOptions = {},
+  { timeoutMs = 10_000, intervalMs = 20, what = "condition" }: WaitOptions = {},
 ): Promise<Exclude<T, false | null | undefined | 0 | "">> {
-  const deadline = performance.now() + timeoutMs;
+  const patientMs = patience(timeoutMs);
+  const deadline = performance.now() + patientMs;
   for (;;) {
     let last: unknown;
     let cause: unknown;
@@ -31,7 +32,7 @@ export async function waitFor<T>(
     }
     if (performance.now() > deadline) {
       const seen = cause instanceof Error ? cause.message : JSON.stringify(last);
-      throw new Error(`waited ${timeoutMs} ms for ${what}; last: ${seen}`, { cause });
+      throw new Error(`waited ${patientMs} ms for ${what}; last: ${seen}`, { cause });
     }
     await delay(intervalMs);
   }

@@ -59,7 +59,7 @@ beforeAll(async () => {
   const mail = { name: "mail", kind: "email" as const, target: "ada@example.org", active: true };
   await putChannel(it.db, { ...mail, minSeverity: "critical" });
   it.start({ SLUICE_WEBHOOK_ALLOW: "127.0.0.1/32", SLUICE_SMTP_URL: `smtp://127.0.0.1:${mailPort}` });
-}, 60_000);
+});
 afterAll(async () => {
   http.close();
   await new Promise<void>((resolve) => smtp.close(() => resolve()));

@@ -123,3 +123,68 @@ test("limits of quality are read and set", async () => {
   const wrong = await it.call("PUT", `${path}/ph`, { key: it.keys.write, body: { ...limits, min: 15 } });
   expect(wrong.status).toBe(400);
 });
+
+test("document A's /api/rules[/id], /api/notifications and /api/escalation speak in columns of its tables", async () => {
+  const call = (method: string, path: string, body?: unknown, key = it.keys.write) =>
+    it.call(method, path, { key, body });
+  const columns = {
+    name: "too warm",
+    sensor_type: "temperature",
+    condition_type: "out_of_range",
+    threshold_min: 18,
+    threshold_max: 30.5,
+    warning_margin: 2,
+    duration_minutes: 5,
+    severity: "critical",
+    is_active: true,
+  };
+  expect((await call("POST", "/api/rules", columns, it.keys.read)).status).toBe(403);
+  const made = await call("POST", "/api/rules", columns);
+  expect(made).toMatchObject({ status: 201, json: { ...columns, facility_id: 1 } });
+  const path = `/api/rules/${made.json.id}`;
+  const changed = await call("PUT", path, { severity: "warning", condition_type: "above", threshold: 31 });
+  expect(changed).toMatchObject({
+    status: 200,
+    json: { ...columns, severity: "warning", threshold: 31, condition_type: "above" },
+  });
+  expect((await read(`/rules/${made.json.id}`)).json).toMatchObject({
+    warningMargin: 2,
+    threshold: 31,
+    severity: "warning",
+  });
+  expect((await call("GET", "/api/rules")).json).toMatchObject({ count: 1, rules: [changed.json] });
+  const wrong = await call("PUT", path, { condition_type: "out_of_range", threshold_min: 40 });
+  expect(wrong).toMatchObject({
+    status: 400,
+    json: {
+      errors: [{ field: "threshold_min", message: "is below max; both are needed for this condition" }],
+    },
+  });
+  expect((await call("POST", "/api/rules", { ...columns, config: {} })).status).toBe(400);
+
+  const [alert] = await it.db.query<{ id: number }>("SELECT id FROM alert.alerts ORDER BY id LIMIT 1");
+  await it.db.execute(
+    `INSERT INTO alert.notification_log (alert_id, channel_id, event, dedupe_key, status, last_error)
+     SELECT $1, id, 'raised', 'k', 'failed', 'nobody there' FROM alert.channels WHERE name = 'mqtt'`,
+    [alert?.id],
+  );
+  const told = {
+    alert_id: alert?.id,
+    channel: "mqtt",
+    event: "raised",
+    status: "failed",
+    error_message: "nobody there",
+  };
+  expect((await call("GET", "/api/notifications?limit=5")).json).toMatchObject({
+    count: 1,
+    notifications: [told],
+  });
+  const { escalation } = (await call("GET", "/api/escalation")).json;
+  expect(escalation).toEqual([
+    { rule_id: null, level: 1, after_minutes: 5, severity: "warning" },
+    { rule_id: null, level: 2, after_minutes: 10, severity: "critical" },
+    { rule_id: null, level: 3, after_minutes: 15, severity: "emergency" },
+  ]);
+  expect((await call("DELETE", path)).json).toEqual({ status: "deleted", id: made.json.id });
+  expect((await call("GET", path)).status).toBe(404);
+});

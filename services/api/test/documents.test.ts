@@ -18,7 +18,7 @@ beforeAll(async () => {
   adminKey = (await installation.sluice("keys", "add", "tests", "--scope", "admin")).trim();
   const device = await installation.sluice("devices", "add", "esp32_007", "--type", "esp32", "--json");
   key = JSON.parse(device).apiKey;
-}, 120_000);
+});
 afterAll(() => installation?.stop(), 60_000);
 
 async function call(line: string, body?: unknown, apiKey: string | undefined = key): Promise<Answer> {
@@ -224,7 +224,7 @@ describe("the calls of the other documents", () => {
       },
       { timeoutMs: 30_000, what: "the job to be done" },
     );
-  }, 90_000);
+  });
 
   test("TRAP 9: an unknown command of /api/etl/run is refused and runs nothing", async () => {
     expect((await call("POST /api/etl/run", { command: "everything" }, adminKey)).status).toBe(400);
@@ -249,5 +249,5 @@ describe("the calls of the other documents", () => {
       async () => (await call("POST /api/v1/devices/telemetry", { data: { x: 2 } })).status === 201,
       { timeoutMs: 20_000 },
     );
-  }, 40_000);
+  });
 });

@@ -36,7 +36,7 @@ beforeAll(async () => {
     INSERT INTO alerts_detail (dt, alert_type, alarm_code, alarm_description, raw_elem_json)
     VALUES ('2022-02-23 10:00:00.25', 'error', '25000', 'Axis fault', '["25000","Axis fault","","",1]');
     INSERT INTO energy_consumption_hourly (hour_ts, energy_kwh) VALUES ('2022-02-23 10:00', 9.861), ('2022-02-24 10:00', 1)`);
-}, 60_000);
+});
 
 const get = (path: string, headers: Record<string, string> = {}) =>
   api.call("GET", path, { key: api.keys.read, headers });

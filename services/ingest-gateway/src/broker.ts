@@ -215,7 +215,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     authenticate: (client, username, password, done) => {
       const session = byClient.get(client);
       if (!session) return done(refusal("no session", NOT_AUTHORISED), null);
-      authenticate(session, client, username ?? "", password?.toString("utf8") ?? "", done);
+      void authenticate(session, client, username ?? "", password?.toString("utf8") ?? "", done);
     },
     authorizePublish: (client, packet, done) => {
       const session = client && byClient.get(client);
@@ -258,7 +258,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     else route(packet as never, client as never);
   }) as typeof aedes.publish;
 
-  const authenticate = (
+  const authenticate = async (
     session: Session,
     client: Client,
     username: string,
@@ -266,7 +266,12 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     done: (error: AuthenticateError | null, success: boolean | null) => void,
   ) => {
     if (username === CLAIM_USER) return void access.admitClaim(session, client, password, done);
-    const answer = access.whoIs(session, client, username, password);
+    let answer = access.whoIs(session, client, username, password);
+    if (!answer.credential) {
+      await deps.credentials.refreshed();
+      if (session.conn.destroyed) return done(refusal("gone", NOT_AUTHORISED), null);
+      answer = access.whoIs(session, client, username, password);
+    }
     session.username = answer.credential?.username ?? username;
     if (!answer.credential) {
       const why = username === "" ? "no user name" : "user name or password is wrong";

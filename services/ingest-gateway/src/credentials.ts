@@ -27,6 +27,11 @@ export interface Credentials extends Resource {
   findOwner(device: string): LiveCredential | undefined;
   /** Whether a key sent inside a payload is one of the device's owner. */
   checkApiKey(key: string, device: string): boolean;
+  /**
+   * Resolves once all has been read anew, or cannot be within 3 s. To be awaited before anybody is refused: his
+   * credential may be so new that it is not in memory yet.
+   */
+  refreshed(): Promise<void>;
   /** Calls `listener` after every change. */
   onChange(listener: () => void): void;
 }
@@ -61,15 +66,9 @@ export async function openCredentials(sources: CredentialSources): Promise<Crede
     else await follower.loaded;
   };
   await Promise.race([follower.loaded, fromCopy()]);
-  // A notification may have been lost with its connection: whoever is unknown may be new.
-  const hinted = (answer: Authentication): Authentication => {
-    if (answer.credential === undefined) follower.hint();
-    return answer;
-  };
   return {
     ...book,
-    authenticate: (username, password) => hinted(book.authenticate(username, password)),
-    authenticateKey: (key) => hinted(book.authenticateKey(key)),
+    refreshed: follower.refreshed,
     ping: follower.ping,
     close: async () => {
       stop.abort();
@@ -78,8 +77,11 @@ export async function openCredentials(sources: CredentialSources): Promise<Crede
   };
 }
 
-/** How soon strangers at the door may cause another look at the database. */
-const HINT_MS = 5_000;
+/** How long a stranger at the door may have to wait for another look at the database. */
+const REFRESH_MS = 3_000;
+/** Strangers cause no more than four such looks a second, and keep the database busy for a tenth of the time. */
+const LEAST_PAUSE_MS = 250;
+const PAUSE_SHARE = 9;
 /** A database that does not answer for so long is asked again on a new connection: no device may wait for it. */
 const ANSWER_MS = 5_000;
 
@@ -116,11 +118,22 @@ function follow(sources: CredentialSources, replace: (list: Credential[]) => voi
     changed = true;
     wake();
   };
-  let loadedMs = 0;
-  let hinted: NodeJS.Timeout | undefined;
+  let restUntilMs = 0;
+  let refreshing: NodeJS.Timeout | undefined;
+  let strangers: (() => void)[] = [];
+  let reading = false;
+  const refresh = () => {
+    if (reading || strangers.length === 0) return;
+    refreshing ??= setTimeout(
+      () => {
+        refreshing = undefined;
+        notify();
+      },
+      Math.max(0, restUntilMs - performance.now()),
+    );
+  };
   const copy = createCopyKeeper(sources);
   const load = async () => {
-    loadedMs = Date.now();
     db ??= await openDb(sources.databaseUrl, {
       max: 1,
       log,
@@ -136,13 +149,28 @@ function follow(sources: CredentialSources, replace: (list: Credential[]) => voi
     failure = undefined;
     copy.keep(list);
   };
+  const step = async () => {
+    const startMs = performance.now();
+    const waiting = strangers;
+    strangers = [];
+    reading = true;
+    try {
+      await load();
+    } catch (error) {
+      if (!(error instanceof OutageError)) throw error;
+      if (!failure) log.warn({ err: error }, "credentials cannot be read; the last ones stay in force");
+      failure = error;
+    } finally {
+      reading = false;
+      for (const resume of waiting) resume();
+      const endMs = performance.now();
+      restUntilMs = endMs + Math.max(LEAST_PAUSE_MS, (endMs - startMs) * PAUSE_SHARE);
+      if (!signal.aborted) refresh();
+    }
+  };
   const loop = async () => {
     while (!signal.aborted) {
-      await load().catch((error: unknown) => {
-        if (!(error instanceof OutageError)) throw error;
-        if (!failure) log.warn({ err: error }, "credentials cannot be read; the last ones stay in force");
-        failure = error;
-      });
+      await step();
       if (signal.aborted || (changed && !failure)) continue;
       const waitMs = failure ? 1000 : (sources.pollMs ?? 30_000);
       await new Promise<void>((resume) => {
@@ -162,15 +190,10 @@ function follow(sources: CredentialSources, replace: (list: Credential[]) => voi
     }),
   );
   return {
-    /** Somebody is not known: reads again, a little later if that was done a moment ago. */
-    hint: () => {
-      hinted ??= setTimeout(
-        () => {
-          hinted = undefined;
-          notify();
-        },
-        Math.max(0, loadedMs + HINT_MS - Date.now()),
-      );
+    refreshed: () => {
+      const read = new Promise<void>((resolve) => strangers.push(resolve));
+      refresh();
+      return Promise.race([read, delay(REFRESH_MS, undefined, { ref: false })]);
     },
     loaded: Promise.race([loaded, running]),
     ping: async () => {
@@ -178,7 +201,7 @@ function follow(sources: CredentialSources, replace: (list: Credential[]) => voi
       if (failure) log.debug({ err: failure }, "credentials are served from memory");
     },
     close: async () => {
-      clearTimeout(hinted);
+      clearTimeout(refreshing);
       await running;
       await copy.kept();
       await listener?.close();

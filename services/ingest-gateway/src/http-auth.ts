@@ -32,7 +32,12 @@ export async function authenticate(
   reply: FastifyReply,
 ): Promise<void> {
   const given = keyOf(request);
-  const answer = typeof given === "string" ? deps.credentials.authenticateKey(given) : undefined;
+  const check = () => (given === undefined ? undefined : deps.credentials.authenticateKey(given));
+  let answer = check();
+  if (answer && !answer.credential) {
+    await deps.credentials.refreshed();
+    answer = check();
+  }
   if (answer?.credential) {
     WHO.set(request, answer.credential);
     return;

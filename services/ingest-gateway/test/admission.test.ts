@@ -41,4 +41,4 @@ test("past the high-water mark PUBACK is withheld and HTTP is told 503; with roo
   expect(acked).toEqual([1, 2, 3]);
   await waitFor(async () => (await post()).status === 202);
   await device.endAsync();
-}, 60_000);
+});

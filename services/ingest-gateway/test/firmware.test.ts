@@ -86,7 +86,7 @@ const stored = async (device: string, type?: string) =>
 
 beforeAll(() => {
   if (hasCompiler) compile("host", "host");
-}, 120_000);
+});
 afterAll(() => rmSync(built, { recursive: true, force: true }));
 
 withCompiler("the firmware at the built-in broker", () => {
@@ -112,7 +112,7 @@ withCompiler("the firmware at the built-in broker", () => {
 withCompiler("the firmware, compiled for this machine", () => {
   beforeAll(async () => {
     broker = await startProductionBroker(["sluice-gateway", "observer", ...DEVICES]);
-  }, 120_000);
+  });
   afterEach(async () => {
     for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
   });
@@ -124,7 +124,7 @@ withCompiler("the firmware, compiled for this machine", () => {
     const result = spawnSync(compile("checks", "test"), { encoding: "utf8" });
     expect(result.stdout).toBe("all checks passed\n");
     expect(result.status).toBe(0);
-  }, 120_000);
+  });
 
   test("has every sample acknowledged and stored once, with its values, its presence and its last will", async () => {
     await startGateway();
@@ -150,7 +150,7 @@ withCompiler("the firmware, compiled for this machine", () => {
     await waitFor(() => gone.events.some(({ event }) => event === "settled"));
     for (const cleanup of cleanups.splice(1)) await cleanup();
     await waitFor(async () => (await stored("esp_1", "offline")).length === 1);
-  }, 60_000);
+  });
 
   test("has one time per sample however often a device without a clock sends it", async () => {
     const device = runDevice("esp_2", {
@@ -171,7 +171,7 @@ withCompiler("the firmware, compiled for this machine", () => {
     }
     expect(times.size).toBe(20);
     expect([...times.values()].map((set) => set.size)).toEqual(Array.from({ length: 20 }, () => 1));
-  }, 60_000);
+  });
 
   test("carries out a command once and says so", async () => {
     await startGateway();
@@ -187,7 +187,7 @@ withCompiler("the firmware, compiled for this machine", () => {
     await waitFor(async () => (await stored("esp_3", "led")).some(({ kind }) => kind === "result"));
     expect(await device.exit).toBe(0);
     expect(device.events.filter(({ event }) => event === "command")).toHaveLength(1);
-  }, 60_000);
+  });
 
   test("loses nothing when gateway and broker are killed under load", async () => {
     const samples = 1500;
@@ -222,5 +222,5 @@ withCompiler("the firmware, compiled for this machine", () => {
       expect(new Set(messages.map((m) => m.seq)).size).toBe(samples);
       expect(rowsOf(messages).size).toBe(samples * 4);
     }
-  }, 120_000);
+  });
 });

@@ -113,7 +113,7 @@ test("any sequence of batches, delivered any number of times, is what the model 
     }),
     { numRuns: 60 },
   );
-}, 120_000);
+});
 
 test("two workers at once lose nothing, double nothing and account for every message", async () => {
   await fc.assert(
@@ -156,6 +156,6 @@ test("two workers at once lose nothing, double nothing and account for every mes
     }),
     { numRuns: 40 },
   );
-}, 120_000);
+});
 
 const again = (entries: Entry[]) => entries.map((one) => ({ ...one, attempts: 2 }));

@@ -70,4 +70,4 @@ test("a group that lags is parked until there is room; what a killed worker left
   const [influx] = (await bus.ledger(TELEMETRY)).filter(({ group }) => group === "influx");
   expect(influx).toMatchObject({ accepted: 51, balanced: true });
   expect(influx?.parked).toBe(rows.reduce((sum, { messages }) => sum + messages, 0));
-}, 60_000);
+});

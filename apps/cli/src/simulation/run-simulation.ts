@@ -130,10 +130,11 @@ async function sendAll(run: Sending): Promise<void> {
   for (;;) {
     const nowMs = performance.now();
     const elapsedMs = nowMs - run.startMs;
-    if (run.signal.aborted || run.turns() >= run.total || elapsedMs >= run.seconds * 1000 + TICK_MS) return;
     const due = Math.min(run.total, Math.floor((elapsedMs / 1000) * run.rate) + 1);
     while (run.turns() < due && run.fleet.unacknowledged() < MAX_OUTSTANDING && !run.signal.aborted)
       run.send();
+    // After what is due: a tick that comes late is made up for.
+    if (run.signal.aborted || run.turns() >= run.total || elapsedMs >= run.seconds * 1000) return;
     if (nowMs - progressMs >= PROGRESS_MS) {
       progressMs = nowMs;
       run.onProgress?.(run.report());

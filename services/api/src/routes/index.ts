@@ -5,7 +5,7 @@ import type { Forward } from "../forward.ts";
 import { createPublish } from "../publish.ts";
 import type { App } from "../server.ts";
 import { addAccountRoutes } from "./accounts.ts";
-import { addAlertRoutes } from "./alerts.ts";
+import { addAlertRoutes } from "./alerts/index.ts";
 import { addCalibrationRoutes } from "./calibrations.ts";
 import { addCeaRoutes } from "./cea.ts";
 import { addCommandRoutes } from "./commands.ts";
