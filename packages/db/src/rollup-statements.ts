@@ -31,9 +31,9 @@ const epoch = (interval: string) => `date_part('epoch', ${interval})`;
 
 /**
  * Readings to 5-minute rows for `target(sensor_id, range_from, range_to, rebuild)`, in one pass over the readings of
- * each. `carry` gives (time, value) of the last reading before the range; its value is null after an error.
+ * each. What is carried in comes from the readings as well: exact whatever the rollups say.
  */
-const fromReadings = (carry: string) => `
+const FROM_READINGS = `
   SELECT t.sensor_id, x.bucket, x.n, x.sum, x.mean, x.m2, x.min, x.max,
          CASE WHEN x.n < x.rows THEN (SELECT value FROM public.measurement m
                                        WHERE m.sensor_id = t.sensor_id AND m.time = x.first_time) ELSE x.first END AS first,
@@ -47,7 +47,9 @@ const fromReadings = (carry: string) => `
          CASE WHEN t.rebuild THEN 0 ELSE x.n END AS late, ${ROLLUP_DEFINITION}::smallint AS definition
     FROM target t
     JOIN iot.sensors s ON s.id = t.sensor_id
-    LEFT JOIN LATERAL (${carry}) c ON true
+    LEFT JOIN LATERAL (
+      SELECT time, CASE WHEN ${USABLE} THEN value END AS value
+        FROM public.measurement WHERE sensor_id = t.sensor_id AND time < t.range_from ORDER BY time DESC LIMIT 1) c ON true
    CROSS JOIN LATERAL (
     SELECT bucket, count(v)::int AS n, count(*) AS rows, sum(v) AS sum, avg(v) AS mean,
            var_pop(v) * count(v) AS m2, min(v) AS min, max(v) AS max,
@@ -71,16 +73,6 @@ const fromReadings = (carry: string) => `
                              WHERE sensor_id = t.sensor_id AND time >= t.range_from AND time < t.range_to) reading
                     WINDOW w AS (ORDER BY time)) neighbours) steps
      GROUP BY bucket) x`;
-
-/** The last reading before the range, from the readings: exact whatever the rollups say. */
-const CARRY_FROM_READINGS = `
-      SELECT time, CASE WHEN ${USABLE} THEN value END AS value
-        FROM public.measurement WHERE sensor_id = t.sensor_id AND time < t.range_from ORDER BY time DESC LIMIT 1`;
-
-/** The same from the 5-minute row before: what is not exact there is marked, and the mark reaches into the range. */
-const CARRY_FROM_ROLLUP = `
-      SELECT last_time AS time, CASE WHEN NOT ended THEN last END AS value
-        FROM public.rollup_5m WHERE sensor_id = t.sensor_id AND bucket < t.range_from ORDER BY bucket DESC LIMIT 1`;
 
 /** 5-minute rows to one row for each of `target(sensor_id, range_from, range_to, day)`, whatever its length. */
 const fromFiveMinutes = (day: boolean) => `
@@ -130,76 +122,24 @@ const put = (table: string, late: string, columns: readonly string[] = COLUMNS) 
 /** A bucket rolled up again has as many late readings more as it has readings more, unless it is rebuilt. */
 const COUNT_LATE = "old.late + CASE WHEN excluded.late > 0 THEN greatest(0, excluded.n - old.n) ELSE 0 END";
 
-/**
- * Longest stretch of {@link FORWARD_5M} in milliseconds: the microseconds of a key's time have to find room beside the
- * sensor.
- */
-export const LONGEST_FORWARD_MS = 5 * 3_600_000;
-
-const TIME_BITS = 35;
-const TIME_MASK = 2n ** BigInt(TIME_BITS) - 1n;
-const BUCKET_US = 300_000_000;
-const at = (key: string) => `$1::timestamptz + (${key} & ${TIME_MASK}) * INTERVAL '1 microsecond'`;
-const reading = (time: string) =>
-  `(SELECT value FROM public.measurement m WHERE m.sensor_id = b.sensor_id AND m.time = ${time})`;
+const after = (us: string) => `$1::timestamptz + ${us} * INTERVAL '1 microsecond'`;
 
 /**
- * Rolls up [$1, $2) of every numeric sensor without a `max_hold`, which no rollup has covered yet: the same figures as
- * {@link FORWARD_HELD_5M}, at half its cost, because readings are found by their time, where they lie together on
- * disk, and sorted by one number, sensor and microseconds since $1.
+ * Puts 5-minute rows that were made elsewhere: arrays of sensors ($2), buckets, n, sum, m2, min, max, first, first_time,
+ * last, last_time, ended, held_seconds and the sum of value times seconds ($15). Times are microseconds after $1.
  */
-export const FORWARD_5M = `
-  WITH reading AS (
-         SELECT (sensor_id::int8 << ${TIME_BITS})
-                | round((date_part('epoch', time) - date_part('epoch', $1::timestamptz)) * 1e6)::int8 AS key,
-                CASE WHEN ${USABLE} THEN value END AS v
-           FROM public.measurement WHERE time >= $1 AND time < $2),
-       step AS (
-         SELECT key, v, lead(key) OVER (ORDER BY key) AS next,
-                key - (key & ${TIME_MASK}) % ${BUCKET_US} + ${BUCKET_US} AS ends
-           FROM reading),
-       -- the next sensor's key is beyond every end of this one's buckets
-       grouped AS (
-         SELECT ends, count(v)::int AS n, sum(v) AS sum, var_pop(v) AS var, min(v) AS min, max(v) AS max,
-                min(key) AS first_any, max(key) AS last_any,
-                min(CASE WHEN v IS NOT NULL THEN key END) AS first_key,
-                max(CASE WHEN v IS NOT NULL THEN key END) AS last_key,
-                max(v) FILTER (WHERE next IS NULL OR next >= ends) AS final,
-                coalesce(sum(CASE WHEN v IS NOT NULL THEN (least(next, ends) - key)::float8 END), 0) AS held_us,
-                coalesce(sum(v * (least(next, ends) - key)::float8), 0) AS held
-           FROM step GROUP BY ends),
-       neighbours AS (
-         SELECT *, (ends >> ${TIME_BITS})::int AS sensor_id, ends - ${BUCKET_US} AS begins,
-                lag(last_any) OVER w AS before, lag(final) OVER w AS before_value
-           FROM grouped WINDOW w AS (PARTITION BY ends >> ${TIME_BITS} ORDER BY ends)),
-       carried AS (
-         SELECT b.*, s.sample_interval, ${at("first_key")} AS first_time, ${at("last_key")} AS last_time,
-                CASE WHEN b.before IS NULL THEN c.value ELSE b.before_value END AS lead_value,
-                CASE WHEN b.before IS NULL AND c.value IS NULL OR b.before IS NOT NULL AND b.before_value IS NULL
-                     THEN 0 ELSE first_any - begins END AS lead_us
-           FROM neighbours b
-           JOIN iot.sensors s ON s.id = b.sensor_id AND s.value_type IS DISTINCT FROM 'text' AND s.max_hold IS NULL
-           LEFT JOIN LATERAL (SELECT CASE WHEN NOT ended THEN last END AS value
-                                FROM public.rollup_5m r WHERE r.sensor_id = b.sensor_id AND r.bucket < $1
-                               ORDER BY bucket DESC LIMIT 1) c ON b.before IS NULL),
-       computed AS (
-         SELECT sensor_id, ${at("begins")} AS bucket, n, sum, sum / nullif(n, 0) AS mean, var * n AS m2, min, max,
-                CASE WHEN n = 1 THEN sum WHEN n > 1 THEN ${reading("b.first_time")} END AS first, first_time,
-                CASE WHEN last_key = last_any THEN final WHEN n > 0 THEN ${reading("b.last_time")} END AS last, last_time,
-                last_key IS DISTINCT FROM last_any AS ended, (held_us + lead_us) / 1e6 AS held_seconds,
-                (held + coalesce(lead_value * lead_us, 0)) / nullif(held_us + lead_us, 0) AS time_weighted_avg,
-                300 / ${epoch("sample_interval")} AS expected,
-                CASE WHEN sample_interval IS NOT NULL
-                     THEN least(1, n * ${epoch("sample_interval")} / 300) END AS coverage,
+export const PUT_5M = `
+  WITH computed AS (
+         SELECT b.sensor_id, ${after("b.bucket_us")} AS bucket, n, sum, sum / nullif(n, 0) AS mean, m2, min, max, first,
+                ${after("b.first_us")} AS first_time, last, ${after("b.last_us")} AS last_time, ended, held_seconds,
+                held / nullif(held_seconds, 0) AS time_weighted_avg, 300 / ${epoch("s.sample_interval")} AS expected,
+                CASE WHEN s.sample_interval IS NOT NULL
+                     THEN least(1, n * ${epoch("s.sample_interval")} / 300) END AS coverage,
                 0 AS late, ${ROLLUP_DEFINITION}::smallint AS definition
-           FROM carried b)
-  ${put("rollup_5m", COUNT_LATE)}`;
-
-/** The same for the sensors that have a `max_hold`, one by one. */
-export const FORWARD_HELD_5M = `
-  WITH target AS (SELECT id AS sensor_id, $1::timestamptz AS range_from, $2::timestamptz AS range_to, true AS rebuild
-                    FROM iot.sensors WHERE value_type IS DISTINCT FROM 'text' AND max_hold IS NOT NULL),
-       computed AS (${fromReadings(CARRY_FROM_ROLLUP)})
+           FROM unnest($2::int[], $3::float8[], $4::int[], $5::float8[], $6::float8[], $7::float8[], $8::float8[],
+                       $9::float8[], $10::float8[], $11::float8[], $12::float8[], $13::bool[], $14::float8[], $15::float8[])
+                AS b (sensor_id, bucket_us, n, sum, m2, min, max, first, first_us, last, last_us, ended, held_seconds, held)
+           JOIN iot.sensors s ON s.id = b.sensor_id)
   ${put("rollup_5m", COUNT_LATE)}`;
 
 const RANGES = `range AS MATERIALIZED (SELECT * FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[], $4::bool[])
@@ -208,7 +148,7 @@ const RANGES = `range AS MATERIALIZED (SELECT * FROM unnest($1::int[], $2::times
 /** Rolls up ranges ($1 sensors, $2 from, $3 to, $4 rebuild) anew; ranges of a sensor may not overlap. */
 export const REPAIR_5M = `
   WITH ${RANGES}, target AS (SELECT * FROM range),
-       computed AS MATERIALIZED (${fromReadings(CARRY_FROM_READINGS)}),
+       computed AS MATERIALIZED (${FROM_READINGS}),
        gone AS (DELETE FROM public.rollup_5m old USING range r
                  WHERE old.sensor_id = r.sensor_id AND old.bucket >= r.range_from AND old.bucket < r.range_to
                    AND NOT EXISTS (SELECT FROM computed c WHERE c.sensor_id = old.sensor_id AND c.bucket = old.bucket))
@@ -218,7 +158,7 @@ const HOUR = "date_bin(INTERVAL '1 hour', bucket, TIMESTAMPTZ '1970-01-01 00:00:
 
 /**
  * Hours that the ranges ($1 to $4) touch and that are over before $5, anew. After {@link REPAIR_5M} or
- * {@link FORWARD_5M}. What changed is due again in the tables that are made of hours.
+ * {@link PUT_5M}. What changed is due again in the tables that are made of hours.
  */
 export const REPAIR_1H = `
   WITH ${RANGES},
@@ -245,7 +185,7 @@ export const REPAIR_1H = `
 
 /**
  * Days that the ranges ($1 to $4) touch, of the calendar $5 zones, $6 from, $7 to, $8 dates, anew. A row that is no
- * day of its sensor's zone goes away. After {@link REPAIR_5M} or {@link FORWARD_5M}.
+ * day of its sensor's zone goes away. After {@link REPAIR_5M} or {@link PUT_5M}.
  */
 export const REPAIR_1D = `
   WITH ${RANGES},

@@ -1,15 +1,8 @@
+import { rollBucketsForward } from "./forward-rollup.ts";
 import type { Db, Queries, Transaction } from "./open-db.ts";
 import { joinRanges, type RollupRange } from "./rollup-ranges.ts";
 import { ROLLUP_LOCK } from "./rollup-repository.ts";
-import {
-  FORWARD_5M,
-  FORWARD_HELD_5M,
-  LONGEST_FORWARD_MS,
-  REPAIR_1D,
-  REPAIR_1H,
-  REPAIR_5M,
-  ROLLUP_DEFINITION,
-} from "./rollup-statements.ts";
+import { REPAIR_1D, REPAIR_1H, REPAIR_5M, ROLLUP_DEFINITION } from "./rollup-statements.ts";
 
 const BUCKET_MS = 300_000;
 const HOUR_MS = 3_600_000;
@@ -106,9 +99,8 @@ export async function rollForward(
     await beginStep(tx);
     const { markMs, doneMs } = await findRollupProgress(tx);
     if (markMs === undefined || doneMs === undefined || doneMs >= markMs) return { rows: 0, more: false };
-    const toMs = Math.min(markMs, doneMs + Math.min(options.maxWindowMs ?? HOUR_MS, LONGEST_FORWARD_MS));
-    const stretch = [new Date(doneMs), new Date(toMs)];
-    const rows = (await tx.execute(FORWARD_5M, stretch)) + (await tx.execute(FORWARD_HELD_5M, stretch));
+    const toMs = Math.min(markMs, doneMs + (options.maxWindowMs ?? HOUR_MS));
+    const rows = await rollBucketsForward(tx, doneMs, toMs);
     const hourMs = Math.floor(doneMs / HOUR_MS) * HOUR_MS;
     if (toMs >= hourMs + HOUR_MS) await rollHours(tx, await everySensor(tx, hourMs, toMs), toMs);
     await rollDays(tx, await everySensor(tx, doneMs, toMs), calendar, { fromMs: doneMs, toMs });
@@ -144,10 +136,11 @@ export async function repairRollups(db: Db, calendar: Calendar): Promise<RollupS
   }, STEP_LIMITS);
 }
 
-/** Compiling the statements would cost more than running them over a window; a window is sorted in memory. */
+/** Compiling the statements, or sharing them out, would cost more than running them over a window. */
 async function beginStep(tx: Transaction): Promise<void> {
   await tx.query(
-    "SELECT pg_advisory_xact_lock($1), set_config('jit', 'off', true), set_config('work_mem', '64MB', true)",
+    `SELECT pg_advisory_xact_lock($1), set_config('jit', 'off', true), set_config('work_mem', '64MB', true),
+            set_config('max_parallel_workers_per_gather', '0', true)`,
     [STEP_LOCK],
   );
 }
