@@ -51,6 +51,7 @@ test("while InfluxDB is frozen a small Redis does not fill: what it misses is pa
   );
   await waitFor(async () => Number((await ledger()).postgres?.stored) >= accepted, { timeoutMs: 30_000 });
   expect((await ledger()).influx).toMatchObject({ balanced: true });
+  expect((await sluice.status())?.parked).toEqual({ influx: expect.any(Number) });
   await sluice.kill("influx", "SIGCONT");
   const influx = await waitFor(
     async () => {

@@ -16,6 +16,7 @@ export interface InstallationStatus {
   httpUrl: string;
   services: { name: string; ready: boolean; pid: number }[];
   servers: { name: string; pid: number }[];
+  parked: Record<string, number> | null;
 }
 
 /** Where the servers of an installation are, with credentials. */
@@ -78,9 +79,15 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
       text = (text + chunk.toString()).slice(-1_000_000);
     });
   }
-  const sluice = async (...command: string[]) =>
-    (await run(join(ROOT, "sluice"), [...command, "--data-dir", dataDir], { cwd: ROOT, maxBuffer: 1 << 26 }))
-      .stdout;
+  const sluice = async (...command: string[]) => {
+    const options = { cwd: ROOT, maxBuffer: 1 << 26 };
+    try {
+      return (await run(join(ROOT, "sluice"), [...command, "--data-dir", dataDir], options)).stdout;
+    } catch (error) {
+      if (error instanceof Error && "stdout" in error) error.message += `\n${error.stdout}`;
+      throw error;
+    }
+  };
   const status = async () => {
     const printed = await sluice("status", "--json").catch(
       (error: { stdout?: string }) => error.stdout ?? "",

@@ -4,6 +4,7 @@ import { pc } from "../colours.ts";
 import { CommandError } from "../command-error.ts";
 import { resolveDataDir } from "../environment.ts";
 import { findHolder } from "../lock.ts";
+import { findParked } from "../parked.ts";
 import { askReady } from "../ready.ts";
 import { findState, type State } from "../state.ts";
 import { withoutSecrets } from "../up/welcome.ts";
@@ -14,6 +15,8 @@ Examples:
   $ ./sluice status --json | jq .ready
   $ psql "$(./sluice status --json | jq -r .postgresUrl)"
 
+parked: messages that were moved from the bus into PostgreSQL because their group is far behind; they are written from
+there when it is back.
 --json carries the credentials of the private servers. Exit code 1 while not everything is ready.`;
 
 interface ServiceStatus {
@@ -35,11 +38,13 @@ export function statusCommand(): Command {
       const dataDir = resolveDataDir(command.optsWithGlobals<{ dataDir?: string }>().dataDir);
       const state = findHolder(dataDir) === undefined ? undefined : findState(dataDir);
       if (state === undefined) return notRunning(dataDir, options.json === true);
-      const services = await askServices(state);
+      const [services, parked] = await Promise.all([askServices(state), findParked(state.busUrl)]);
       const ready = services.length > 0 && services.every((service) => service.ready);
       if (options.json)
-        process.stdout.write(`${JSON.stringify(jsonStatus(state, dataDir, services, ready), null, 2)}\n`);
-      else process.stdout.write(textStatus(state, dataDir, services, ready));
+        process.stdout.write(
+          `${JSON.stringify({ ...jsonStatus(state, dataDir, services, ready), parked: parked ?? null }, null, 2)}\n`,
+        );
+      else process.stdout.write(`${textStatus(state, dataDir, services, ready)}${parkedLine(parked)}`);
       if (!ready) process.exitCode = 1;
     });
 }
@@ -131,4 +136,10 @@ function textStatus(
   ];
   const lines = places.map(([name, value]) => `${name.padEnd(11)}${value}`);
   return `${ready ? pc.green("ready") : pc.red("not ready")}\n\n${lines.join("\n")}\n\n${table.toString()}\n`;
+}
+
+function parkedLine(parked: Readonly<Record<string, number>> | undefined): string {
+  if (parked === undefined) return `parked     ${pc.yellow("unknown: the bus does not answer")}\n`;
+  const groups = Object.entries(parked).map(([group, messages]) => `${messages} messages for ${group}`);
+  return groups.length === 0 ? "" : `parked     ${pc.yellow(groups.join(", "))}\n`;
 }
