@@ -1,5 +1,6 @@
 import { int4Array, timestampArray } from "./binary-array.ts";
 import type { Queries, Transaction } from "./open-db.ts";
+import { neighbour } from "./rollup-statements.ts";
 
 /** Advisory lock of the rollup watermark: writers of readings share it, whoever moves the watermark has it alone. */
 export const ROLLUP_LOCK = 5_177_042;
@@ -32,7 +33,7 @@ export async function markDirty(tx: Queries, ranges: readonly TouchedRange[]): P
   await tx.execute(
     `INSERT INTO public.rollup_dirty (sensor_id, from_time, to_time)
      SELECT s, date_bin('5 minutes', f, 'epoch'),
-            (SELECT min(m.time) FROM public.measurement m WHERE m.sensor_id = s AND m.time > t)
+            (SELECT time FROM (${neighbour("s", ">", "t")}) next)
        FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) AS n(s, f, t)`,
     [
       int4Array(ranges.map((range) => range.sensorId)),

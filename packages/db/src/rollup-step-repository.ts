@@ -2,7 +2,7 @@ import { rollBucketsForward } from "./forward-rollup.ts";
 import type { Db, Queries, Transaction } from "./open-db.ts";
 import { joinRanges, type RollupRange } from "./rollup-ranges.ts";
 import { ROLLUP_LOCK } from "./rollup-repository.ts";
-import { REPAIR_1D, REPAIR_1H, REPAIR_5M, ROLLUP_DEFINITION } from "./rollup-statements.ts";
+import { neighbour, REPAIR_1D, REPAIR_1H, REPAIR_5M, ROLLUP_DEFINITION } from "./rollup-statements.ts";
 
 const BUCKET_MS = 300_000;
 const HOUR_MS = 3_600_000;
@@ -210,8 +210,7 @@ const NEXT_MARKS = `SELECT d.id, d.sensor_id AS "sensorId", d.rebuild,
         least($1::timestamptz, public.five_minutes(CASE
           WHEN EXISTS (SELECT FROM public.measurement m WHERE m.sensor_id = d.sensor_id AND m.time = d.to_time)
           THEN d.to_time
-          ELSE coalesce((SELECT min(m.time) FROM public.measurement m
-                          WHERE m.sensor_id = d.sensor_id AND m.time > d.to_time), d.to_time)
+          ELSE coalesce((SELECT time FROM (${neighbour("d.sensor_id", ">", "d.to_time")}) next), d.to_time)
         END) + INTERVAL '5 minutes') AS "to"
    FROM (SELECT * FROM public.rollup_dirty ORDER BY sensor_id, from_time LIMIT $2) d ORDER BY d.sensor_id, d.from_time`;
 
