@@ -1,9 +1,10 @@
 import { connect } from "node:net";
 import { beforeAll, describe, expect, test } from "@jest/globals";
+import { sendHostileRequests } from "./hostile-requests.ts";
 import { useApi } from "./use-api.ts";
 
 describe("bad requests", () => {
-  const it = useApi(() => ({ SLUICE_CORS_ORIGINS: "https://good.example", SLUICE_RATE_LIMIT: "5000" }));
+  const it = useApi(() => ({ SLUICE_CORS_ORIGINS: "https://good.example", SLUICE_RATE_LIMIT: "100000" }));
   const get = (path: string, headers: Record<string, string> = {}) =>
     it.call("GET", path, { key: it.keys.admin, headers });
   beforeAll(async () => {
@@ -37,6 +38,9 @@ describe("bad requests", () => {
     expect((await series("maxPoints=0")).status).toBe(400);
     const { status, json } = await series("from=1976-01-01&maxPoints=50");
     expect([status, json.points.length <= 50]).toEqual([200, true]);
+    for (const body of [{ from: "2026-02-01", to: "2026-01-01" }, { to: "2026-01-01" }]) {
+      expect((await it.call("POST", "/api/v1/jobs/backfill", { key: it.keys.admin, body })).status).toBe(400);
+    }
     const from = Math.floor(Date.now() / 1000) - 3000;
     for (const method of ["minmax", "lttb"]) {
       const { json } = await series(`from=${from}&maxPoints=50&resolution=raw&method=${method}`);
@@ -139,6 +143,12 @@ describe("bad requests", () => {
     expect(page.text).toContain("swagger");
     expect(page.headers.get("content-security-policy")).toMatch(/script-src 'self'/);
     expect((await it.call("GET", "/docs/static/swagger-ui-bundle.js")).status).toBe(200);
+  });
+
+  test("whatever is wrong with a request to any route, it is told so: a sample of the long run", async () => {
+    const { sent, wrong } = await sendHostileRequests(it, 61);
+    expect(wrong).toEqual([]);
+    expect(sent).toBeGreaterThan(100);
   });
 
   test("live readings come as events, to whoever may see them", async () => {

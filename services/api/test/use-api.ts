@@ -51,7 +51,7 @@ export function useApi(env: () => Record<string, string> = () => ({})): TestApi 
   });
   const redis = useRedis();
   const database = usePostgres();
-  const influx = useInflux();
+  const influx = useInflux({ database: "telemetry" });
   beforeAll(async () => {
     const log = createLog("api", "fatal");
     it.influxUrl = influx.url;
@@ -59,6 +59,8 @@ export function useApi(env: () => Record<string, string> = () => ({})): TestApi 
       REDIS_URL: redis.url,
       DATABASE_URL: database.url,
       INFLUXDB_URL: influx.url,
+      INFLUXDB_USERNAME: influx.username,
+      INFLUXDB_PASSWORD: influx.password,
       INFLUXDB_VERSION: "1",
       INFLUXDB_BUCKET: "telemetry",
       SLUICE_PEPPER: PEPPER,

@@ -155,7 +155,9 @@ function rangeFor(
   { days, from, to }: { days?: number | undefined; from?: number | undefined; to?: number | undefined },
   nowMs: number,
 ) {
+  if (from === undefined && to !== undefined) throw new Refusal(400, "to: is nothing without from");
   if (from === undefined) return backfillRange(job, nowMs, days ?? 30);
+  if (to !== undefined && to <= from) throw new Refusal(400, "from: is before to");
   const range = {
     fromMs: floorStep(job, from / 1000),
     toMs: floorStep(job, Math.min(nowMs, (to ?? nowMs * 1000) / 1000)),
