@@ -112,6 +112,39 @@ describe("who may do what", () => {
     expect((await it.call("GET", "/api/v1/series?sensor=esp32_002/temperature", { key })).status).toBe(404);
   });
 
+  test("no route shows a device what another has, by whatever name it asks", async () => {
+    const [sensor] = await it.db.query<{ id: number }>(
+      `WITH s AS (INSERT INTO iot.sensors (device_id, sensor_code, value_type)
+         SELECT id, 'secretive', 'number' FROM iot.devices WHERE device_code = 'esp32_002' RETURNING id)
+       INSERT INTO public.measurement (time, sensor_id, value) SELECT now(), id, 424242.5 FROM s RETURNING sensor_id AS id`,
+    );
+    const path = "/api/v1/devices/esp32_002/commands";
+    const order = { type: "secretive", payload: {} };
+    const command = (await it.call("POST", path, { key: it.keys.write, body: order })).json;
+    const ids = ["esp32_002", String(sensor?.id), String(command.id)];
+    const queries = [
+      "",
+      ...["device=esp32_002", "sensor_id=esp32_002", "device_id=esp32_002", "node_id=esp32_002"],
+    ];
+    queries.push(`sensor=${sensor?.id}`, "sensor=esp32_002/secretive", "device=esp32_002&field=secretive");
+    const shown: string[] = [];
+    for (const { method, url, access } of it.server.routes) {
+      if (access !== "device" || method !== "GET" || url.endsWith("/live")) continue;
+      for (const id of url.includes(":") ? ids : [""]) {
+        for (const query of url.includes(":") ? [""] : queries) {
+          const target = `${url.replace(/:\w+/g, id)}?${query}`;
+          const { status, text } = await it.call(method, target, { key: it.a.apiKey });
+          if (/secretive|424242/.test(text.replaceAll(query, "")))
+            shown.push(`${target}: ${status} ${text.slice(0, 200)}`);
+          if (status >= 500 && !url.includes("influxdb")) shown.push(`${target}: ${status}`);
+        }
+      }
+    }
+    expect(shown).toEqual([]);
+    const reads = { key: it.keys.read };
+    expect((await it.call("GET", `/api/v1/series?sensor=${sensor?.id}`, reads)).text).toContain("424242.5");
+  });
+
   test("a revoked, an expired and a disabled key stop working; a rotated one works through its overlap", async () => {
     const made = await createApiKey(it.db, PEPPER, { name: "short", scopes: ["read"] });
     expect((await it.call("GET", "/api/v1/lag", { key: made.key })).status).toBe(200);
