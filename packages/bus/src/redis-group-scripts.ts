@@ -3,7 +3,7 @@ import { SHARED, script } from "./redis-script.ts";
 /**
  * ARGV: group. Creates it at the first entry; gives 1 if it was not there. `base` is what was accepted before
  * the group existed and is gone. A group created anew over entries it had acknowledged gets them again, so its
- * base moves back by as much; it never moves forward, which would hide a loss.
+ * base moves back by as much, and they are settled no more; it never moves forward, which would hide a loss.
  */
 export const ENSURE = script(`${SHARED}
 local group = ARGV[1]
@@ -21,10 +21,16 @@ if made.err then
   return 0
 end
 local before = next_ordinal('0-0', count('accepted')) - 1
-for _, field in ipairs(redis.call('HKEYS', ledger)) do
-  if string.find(field, group .. ':settled:', 1, true) == 1 then redis.call('HDEL', ledger, field) end
+local prefix = group .. ':settled:'
+local all = redis.call('HGETALL', ledger)
+for i = 1, #all, 2 do
+  if string.sub(all[i], 1, #prefix) == prefix then
+    if tonumber(string.sub(all[i], #prefix + 1)) > before then redis.call('HDEL', ledger, all[i])
+    elseif tonumber(all[i + 1]) > before then redis.call('HSET', ledger, all[i], string.format('%.0f', before)) end
+  end
 end
-redis.call('HSET', ledger, group .. ':settled', string.format('%.0f', before))
+local settled = tonumber(redis.call('HGET', ledger, group .. ':settled')) or before
+redis.call('HSET', ledger, group .. ':settled', string.format('%.0f', math.min(settled, before)))
 local base = redis.call('HGET', ledger, group .. ':base')
 local had = outcomes(group) - count(group .. ':foreign') + count(group .. ':lost') + count(group .. ':parked')
 if base then before = math.min(tonumber(base), before - had) end

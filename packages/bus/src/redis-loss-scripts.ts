@@ -1,13 +1,13 @@
 import { SHARED, script } from "./redis-script.ts";
 
 /**
- * ARGV: group, consumer, reached, then for each suspected gap: from, to, id before it, id after it. Looks for what the
- * balance of the group says is missing, and for no more than that, whoever asks first. What is on the stream and was
- * taken away with the consumer that had it is pending for the asking one again; what is gone is named. Gives how many
- * messages were taken up, then from, to pairs. `reached` is the last ordinal the asking reader has seen.
+ * ARGV: group, consumer. Looks for what the balance of the group says is missing, and for no more than that, whoever
+ * asks first. Of what was delivered and is not settled: what is on the stream and pending for nobody was taken away with
+ * the consumer that had it, and is pending for the asking one again; what is not on the stream is gone, and named. Gives
+ * how many messages were taken up, then from, to pairs of what was named.
  */
 export const FIND_LOSSES = script(`${SHARED}
-local group, consumer, reached = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local group, consumer = ARGV[1], ARGV[2]
 local state
 for _, g in ipairs(groups()) do if g.name == group then state = g end end
 if not state then return { '0' } end
@@ -15,40 +15,44 @@ local accepted, lost, base = count('accepted'), count(group .. ':lost'), count(g
 local had = outcomes(group) - count(group .. ':foreign') + count(group .. ':parked')
 local next = next_ordinal(state['last-delivered-id'], accepted)
 local missing = (next - 1 - base) - had - lost - pending(group)
-if missing <= 0 then return { '0' } end
-local upto, from, taken = tonumber(redis.call('HGET', ledger, group .. ':settled')), '-', 0
-while upto do
+local upto = tonumber(redis.call('HGET', ledger, group .. ':settled'))
+if missing <= 0 or not upto then return { '0' } end
+-- Runs of ordinals that are settled or on the stream, from the first that is neither before them.
+local runs, prefix = { { next, next } }, group .. ':settled:'
+local all = redis.call('HGETALL', ledger)
+for i = 1, #all, 2 do
+  if string.sub(all[i], 1, #prefix) == prefix then
+    runs[#runs + 1] = { tonumber(string.sub(all[i], #prefix + 1)), tonumber(all[i + 1]) }
+  end
+end
+local from, taken = '-', 0
+repeat
   local page = redis.call('XRANGE', stream, from, state['last-delivered-id'], 'COUNT', 100)
   for _, e in ipairs(page) do
     local ordinal, n = own(e[1])
-    if ordinal and ordinal > upto and n <= missing
-      and redis.call('HEXISTS', ledger, group .. ':settled:' .. string.format('%.0f', ordinal)) == 0
-      and #redis.call('XPENDING', stream, group, e[1], e[1], 1) == 0 then
-      redis.call('XCLAIM', stream, group, consumer, 0, e[1], 'FORCE', 'JUSTID')
-      missing, taken = missing - n, taken + n
+    if ordinal and ordinal > upto then
+      runs[#runs + 1] = { ordinal, ordinal + n - 1 }
+      if n <= missing and redis.call('HEXISTS', ledger, prefix .. string.format('%.0f', ordinal)) == 0
+        and #redis.call('XPENDING', stream, group, e[1], e[1], 1) == 0 then
+        redis.call('XCLAIM', stream, group, consumer, 0, e[1], 'FORCE', 'JUSTID')
+        missing, taken = missing - n, taken + n
+      end
     end
   end
-  if #page < 100 or missing <= 0 then break end
-  from = '(' .. page[#page][1]
-end
+  if #page > 0 then from = '(' .. page[#page][1] end
+until #page < 100
+table.sort(runs, function(a, b) return a[1] < b[1] end)
 local found, sum = { tostring(taken) }, 0
-if missing <= 0 then return found end
-local function name(from, to)
-  to = math.min(to, from + missing - 1)
-  if to < from then return end
-  found[#found + 1] = string.format('%.0f', from)
-  found[#found + 1] = string.format('%.0f', to)
-  missing, sum = missing - (to - from + 1), sum + (to - from + 1)
-  settle(group, from, to)
+for _, run in ipairs(runs) do
+  local to = math.min(run[1] - 1, upto + missing)
+  if to > upto then
+    found[#found + 1] = string.format('%.0f', upto + 1)
+    found[#found + 1] = string.format('%.0f', to)
+    missing, sum = missing - (to - upto), sum + to - upto
+    settle(group, upto + 1, to)
+  end
+  upto = math.max(upto, run[2])
 end
-for at = 4, #ARGV, 4 do
-  local between = ARGV[at + 2] ~= '' and redis.call('XRANGE', stream, '(' .. ARGV[at + 2], '(' .. ARGV[at + 3], 'COUNT', 1)
-  if not between or #between == 0 then name(tonumber(ARGV[at]), tonumber(ARGV[at + 1])) end
-end
-local ordinal, n = own(state['last-delivered-id'])
-local delivered = base + had + lost
-if ordinal then delivered = ordinal + n - 1 elseif reached <= accepted then delivered = math.max(delivered, reached) end
-if delivered < next - 1 then name(delivered + 1, next - 1) end
 if sum > 0 then redis.call('HINCRBY', ledger, group .. ':lost', sum) end
 return found`);
 

@@ -4,7 +4,7 @@ import type { Inbox } from "./inbox.ts";
 import type { Log } from "./log.ts";
 import { failureOf } from "./redis-connection.ts";
 import { ENSURE, HOLD, SWEEP } from "./redis-group-scripts.ts";
-import { findRange, streamKeys } from "./redis-keys.ts";
+import { streamKeys } from "./redis-keys.ts";
 import { FIND_LOSSES, TRIM } from "./redis-loss-scripts.ts";
 import { runScript, type Script } from "./redis-script.ts";
 import type { TrimPolicy } from "./trim-policy.ts";
@@ -43,13 +43,6 @@ interface Pending {
   deliveries: number;
 }
 
-interface Gap {
-  from: number;
-  to: number;
-  beforeId: string;
-  afterId: string;
-}
-
 /** What a reader does besides reading: keeps what it holds, takes over what others abandoned, notices losses, trims. */
 export interface Upkeep {
   /** Takes up what this consumer left pending in an earlier life, then ticks. */
@@ -80,8 +73,8 @@ export function createUpkeep(
   let timer: NodeJS.Timeout | undefined;
   let ticking = false;
   let failure: unknown;
-  let last: { id: string; to: number } | undefined;
-  let gaps: Gap[] = [];
+  /** Last ordinal seen. */
+  let last: number | undefined;
   let found: LostRange[] = [];
   let suspects = new Map<string, { sinceMs: number; idleMs: number }>();
   /** Entries that were taken away from here, and until when they are left to others. */
@@ -95,19 +88,13 @@ export function createUpkeep(
     runScript(redis, script, keys, [group, ...args]);
 
   function seen(entries: readonly Entry[]): void {
-    for (const { id, ordinal, messages } of entries) {
+    for (const { ordinal, messages } of entries) {
       if (ordinal === 0) continue;
-      if (last && ordinal > last.to + 1) {
-        gaps.push({ from: last.to + 1, to: ordinal - 1, beforeId: last.id, afterId: id });
-      } else if (last && ordinal <= last.to) {
-        log.error(
-          { ...who, ordinal, expected: last.to + 1 },
-          "the stream was reset: its ordinals start again",
-        );
-      }
-      last = { id, to: ordinal + messages.length - 1 };
+      if (last !== undefined && ordinal > last + 1) lossesAt = 0;
+      else if (last !== undefined && ordinal <= last)
+        log.error({ ...who, ordinal, expected: last + 1 }, "the stream was reset: its ordinals start again");
+      last = ordinal + messages.length - 1;
     }
-    if (gaps.length > 0) lossesAt = 0;
   }
 
   async function pending(...args: (string | number)[]): Promise<Pending[]> {
@@ -138,8 +125,6 @@ export function createUpkeep(
     const there = (await redis.call("XRANGE", stream, id, id, "COUNT", 1)) as unknown[];
     if (there.length > 0) return;
     await redis.call("XACK", stream, group, id);
-    const range = findRange(id);
-    if (range) gaps.push({ ...range, beforeId: "", afterId: "" });
     lossesAt = 0;
   }
 
@@ -200,20 +185,8 @@ export function createUpkeep(
     log.info({ ...who, entries: wanted.length, from }, "took over entries");
   }
 
-  /** Where the group is, so that a jump from there to the first entry read is noticed. */
-  async function locate(): Promise<void> {
-    const groups = (await redis.call("XINFO", "GROUPS", stream)) as (string | number)[][];
-    const found = groups.find((fields) => fields[fields.indexOf("name") + 1] === group);
-    const id = String(found?.[found.indexOf("last-delivered-id") + 1] ?? "0-0");
-    const range = findRange(id);
-    if (range) last = { id, to: range.to };
-  }
-
   async function lookForLosses(): Promise<void> {
-    const suspected = gaps;
-    gaps = [];
-    const args = suspected.flatMap(({ from, to, beforeId, afterId }) => [from, to, beforeId, afterId]);
-    const [taken, ...ranges] = (await run(FIND_LOSSES, consumer, last?.to ?? 0, ...args)) as string[];
+    const [taken, ...ranges] = (await run(FIND_LOSSES, consumer)) as string[];
     if (Number(taken) > 0) {
       log.warn(
         { ...who, messages: Number(taken) },
@@ -280,7 +253,6 @@ export function createUpkeep(
   return {
     async start() {
       await run(ENSURE);
-      await locate();
       await lookForLosses();
       await resume();
       timer = setInterval(guardedTick, Math.max(50, Math.min(LONGEST_TICK_MS, reclaimAfterMs / 4)));

@@ -68,6 +68,19 @@ describe("the Redis driver", () => {
     await doomed.close();
   });
 
+  test("a loss that the reader who saw it took to its grave is named by the next one", async () => {
+    const first = await bus.reader({ stream: STREAM, group: "postgres", consumer: "first" });
+    for (const text of ["m1", "m2", "m3"]) await bus.publish(STREAM, [text]);
+    await first.close();
+    const entries = await raw.xrange(STREAM, "-", "+");
+    await raw.xdel(STREAM, entries[1]?.[0] ?? "");
+    await raw.xreadgroup("GROUP", "postgres", "dead", "COUNT", 10, "STREAMS", STREAM, ">");
+    const consumer = await start({ consumer: "dead" });
+    await waitFor(async () => (await bus.ledger(STREAM))[0]?.lost === 1, patient);
+    expect(consumer.stored.sort()).toEqual(["m1", "m3"]);
+    expect(consumer.lost).toEqual([{ stream: STREAM, group: "postgres", from: 2, to: 2 }]);
+  });
+
   test("a server that stood still longer than the redelivery time makes nobody process twice", async () => {
     for (let i = 0; i < 4; i++) await bus.publish(STREAM, [`m${i}`]);
     let release = () => {};
