@@ -166,6 +166,10 @@ test("trace knows the connection that was refused", async () => {
   });
   expect((report.turnedAway as unknown[])[0]).toMatchObject({ reason: "bad_credentials", certain: true });
   expect(report.verdict).toContain("bad_credentials");
+  expect(await look("devices", "refusals", "gappy")).toMatchObject([
+    { reason: "bad_credentials", username: "dev_gappy", clientId: "gappy", address: "127.0.0.1", times: 1 },
+  ]);
+  expect(await look("quarantine", "list", "--reason", "bad_credentials")).toEqual([]);
 });
 
 test("a device can set its clock by HTTP", async () => {

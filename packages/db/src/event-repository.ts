@@ -26,6 +26,10 @@ export function listLiveEvents(db: Queries, since: Date, limit: number): Promise
                jsonb_build_object('reason', q.reason, 'detail', q.detail, 'topic', q.topic)
           FROM public.quarantine q WHERE q.created_at > $1 ORDER BY q.created_at LIMIT $2)
        UNION ALL
+       (SELECT 'refusal', 'connection ' || r.id, r.times::text, NULL, r.last_at,
+               jsonb_build_object('reason', r.reason, 'detail', r.detail, 'topic', NULL)
+          FROM public.connection_refusal r WHERE r.last_at > $1 ORDER BY r.last_at LIMIT $2)
+       UNION ALL
        (SELECT 'job', j.job_id::text, j.status, NULL, j.completed_at,
                jsonb_build_object('job', j.job_name, 'seconds', j.duration_seconds, 'error', j.error_message)
           FROM public.processing_jobs j

@@ -1,3 +1,4 @@
+export * from "./alert-channel-repository.ts";
 export * from "./alert-preview-repository.ts";
 export * from "./alert-repository.ts";
 export * from "./alert-rule-repository.ts";
@@ -14,6 +15,7 @@ export * from "./chart-repository.ts";
 export * from "./check-durability.ts";
 export * from "./claim-repository.ts";
 export * from "./command-repository.ts";
+export * from "./connection-refusal-repository.ts";
 export * from "./correction-repository.ts";
 export * from "./credential-admin-repository.ts";
 export * from "./credential-repository.ts";

@@ -153,6 +153,9 @@ const AT_THE_DOOR = [
   "too_large",
 ];
 
+/** Whoever was turned away, and whether it certainly was the device that is asked for. */
+export type TurnedAway = TracedRefusal & { certain: boolean; times: number };
+
 /**
  * Connections, subscriptions and topics refused in the last day that may be of the device: by its user name, its id
  * as a name, client or topic; and those of names that nobody has.
@@ -161,19 +164,26 @@ export function listTurnedAway(
   db: Queries,
   device: string,
   username: string | undefined,
-): Promise<(TracedRefusal & { certain: boolean })[]> {
+): Promise<TurnedAway[]> {
   return db.query(
-    `SELECT * FROM (SELECT ${REFUSAL},
-              device IS NOT DISTINCT FROM $1
-                OR position('/' || $1 || '/' IN coalesce(topic, '') || '/') > 0
-                OR position('(' || $1 || '@' IN detail) > 0 OR position('client ' || $1 || ')' IN detail) > 0
-                OR $2::text IS NOT NULL AND (position('(' || $2 || '@' IN detail) > 0
-                    OR position('''' || $2 || '''' IN detail) > 0) AS certain
-         FROM public.quarantine
-        WHERE received_at > now() - interval '1 day' AND reason = ANY ($3)) AS refused
-      WHERE certain OR (device IS NULL AND NOT EXISTS (SELECT FROM iot.credentials c
-                          WHERE position('(' || c.username || '@' IN refused.detail) > 0))
-      ORDER BY certain DESC, id DESC LIMIT 20`,
-    [device, username ?? null, AT_THE_DOOR],
+    `SELECT * FROM (
+       SELECT * FROM (
+         SELECT ${REFUSAL}, 1 AS times,
+                device IS NOT DISTINCT FROM $1
+                  OR position('/' || $1 || '/' IN coalesce(topic, '') || '/') > 0
+                  OR $2::text IS NOT NULL AND (position('(' || $2 || '@' IN detail) > 0
+                      OR position('''' || $2 || '''' IN detail) > 0) AS certain
+           FROM public.quarantine
+          WHERE received_at > now() - interval '1 day' AND reason = ANY ($3)) AS message
+        WHERE certain OR (device IS NULL AND NOT EXISTS (SELECT FROM iot.credentials c
+                            WHERE position('(' || c.username || '@' IN message.detail) > 0))
+       UNION ALL
+       SELECT id, reason, detail, source, NULL, NULL, NULL, NULL, NULL, last_at, 'open', times,
+              username = ANY ($4) OR client_id = $1
+         FROM public.connection_refusal r
+        WHERE last_at > now() - interval '1 day' AND (username = ANY ($4) OR client_id = $1
+              OR NOT EXISTS (SELECT FROM iot.credentials c WHERE c.username = r.username))) AS refused
+      ORDER BY certain DESC, "receivedAt" DESC LIMIT 20`,
+    [device, username ?? null, AT_THE_DOOR, [device, ...(username === undefined ? [] : [username])]],
   );
 }

@@ -7,9 +7,12 @@ import {
   fixQuarantined,
   getQuarantined,
   hashSecret,
+  listConnectionRefusals,
   listCredentials,
   listQuarantine,
+  noteConnectionRefusals,
   openDb,
+  purgeConnectionRefusals,
   purgeQuarantine,
   replayQuarantined,
 } from "@sluice/db";
@@ -114,4 +117,26 @@ test("quarantine forgets what is old, then the oldest that exceed its size, sett
   expect(await purgeQuarantine(db, { days: 9, maxBytes: 1_100 })).toEqual({ old: 0, excess: 0 });
   const events = await db.query("SELECT data FROM audit.events WHERE event_type = 'quarantine.purged'");
   expect(events).toEqual([{ data: { old: 1, excess: 2 } }]);
+});
+
+test("a refused connection delivered again is counted once; the latest senders stay", async () => {
+  const knock = (messageId: string, username: string, times = 1) => ({
+    ...{ messageId, username, times, reason: "bad_credentials" as const, detail: "wrong", source: "mqtt" },
+    ...{ address: "10.0.0.7", clientId: "", receivedUs: Date.now() * 1000, payload: Buffer.alloc(0) },
+  });
+  await noteConnectionRefusals(db, [knock("1#0", "a"), knock("1#1", "a", 3), knock("1#2", "b")]);
+  await noteConnectionRefusals(db, [knock("1#0", "a"), knock("1#1", "a", 3), knock("1#2", "b")]);
+  await noteConnectionRefusals(db, [knock("2#0", "b")]);
+  await noteConnectionRefusals(db, [knock("3#0", "c")]);
+  const list = (of?: string[]) => listConnectionRefusals(db, { since: new Date(0), of, limit: 10 });
+  expect((await list()).map(({ username, times }) => [username, times])).toEqual([
+    ["c", 1],
+    ["b", 2],
+    ["a", 4],
+  ]);
+  expect(await list(["a", "esp32"])).toHaveLength(1);
+  expect(await purgeConnectionRefusals(db, 2)).toBe(1);
+  await db.execute("UPDATE connection_refusal SET last_at = now() - interval '31 days' WHERE username = 'b'");
+  expect(await purgeConnectionRefusals(db)).toBe(1);
+  expect((await list()).map(({ username }) => username)).toEqual(["c"]);
 });

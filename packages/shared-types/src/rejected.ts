@@ -4,7 +4,10 @@ import { REASONS } from "./errors.ts";
 /** Longest payload kept with a refusal; the rest is cut and `truncated` says so. */
 export const REJECTED_PAYLOAD_LIMIT = 65_536;
 
-/** What could not be stored: the message on the `rejected` stream and the row in quarantine. */
+/**
+ * What could not be stored: the message on the `rejected` stream, and the row in quarantine; with `who` no message of
+ * anybody, but a connection, subscription or request that was turned away.
+ */
 export const Rejected = z.object({
   reason: z.enum(REASONS),
   /** One sentence for people. */
@@ -23,6 +26,10 @@ export const Rejected = z.object({
   messageId: z.string().optional(),
   /** Message type, so that a fixed payload can be replayed. */
   type: z.string().optional(),
+  /** Who was turned away before a message of theirs was looked at, and for how many times this one stands. */
+  who: z
+    .object({ address: z.string(), user: z.string(), client: z.string(), times: z.number().int().positive() })
+    .optional(),
   /** The original bytes, base64. */
   payload: z.string(),
   truncated: z.boolean().optional(),

@@ -12,6 +12,7 @@ import {
   type TracedDevice,
   type TracedReading,
   type TracedRefusal,
+  type TurnedAway,
 } from "@sluice/db";
 import { type Influx, influxQl } from "@sluice/influx";
 import { OutageError, type Telemetry } from "@sluice/shared-types";
@@ -63,7 +64,7 @@ export interface TraceReport {
   influx: { measurement: string; timeUs: number; fields: Record<string, unknown> }[] | null;
   refusals: TracedRefusal[];
   /** Connections and topics refused in the last day; `certain` ones are this device's. */
-  turnedAway: (TracedRefusal & { certain: boolean })[];
+  turnedAway: TurnedAway[];
 }
 
 const MOST_MESSAGES = 5;

@@ -20,24 +20,25 @@ export type Door = (who: TurnedAway) => void;
 const KEPT_BYTES = 2048;
 
 /**
- * Counts and logs as every refusal, and keeps one in quarantine for each line logged, so that "why does my
- * message not arrive?" can be answered without keeping what an attacker sends. Bytes of somebody who is known
- * are always kept.
+ * Counts and logs as every refusal, and keeps one for each line logged, so that "why does my message not arrive?" can
+ * be answered without keeping what an attacker sends. Bytes of somebody who is known are a message, and always kept.
  */
 export function createDoor(refused: RefusalLog, append: Appender, nowUs: () => number): Door {
   return ({ reason, detail, source, address, user, clientId, bytes }) => {
     const who = `${shown(user ?? clientId ?? "")}@${address}`;
-    const said = refused.note(reason, who, {
+    const times = refused.note(reason, who, {
       detail,
       source,
       ...(clientId ? { clientId: shown(clientId) } : {}),
     });
-    if (!said && (bytes === undefined || user === undefined)) return;
+    const message = bytes !== undefined && user !== undefined;
+    if (times === 0 && !message) return;
     const rejected: Rejected = {
       reason,
       detail: `${detail} (${who}${clientId ? `, client ${shown(clientId)}` : ""})`,
       source,
       receivedUs: nowUs(),
+      ...(message ? {} : { who: { address, user: shown(user ?? ""), client: shown(clientId ?? ""), times } }),
       ...keepPayload(bytes ? bytes.subarray(0, KEPT_BYTES) : ""),
     };
     // Nobody waits for it: nothing was promised to whoever was turned away.

@@ -4,8 +4,8 @@ import type { Log } from "./log.ts";
 
 /** Says what was refused: one count each, and at most one line a minute per reason and sender. */
 export interface RefusalLog {
-  /** Gives whether a line was written. */
-  note(reason: Reason, who: string, about: { detail: string } & Record<string, unknown>): boolean;
+  /** Gives for how many refusals the line stands that was written; 0 where none was. */
+  note(reason: Reason, who: string, about: { detail: string } & Record<string, unknown>): number;
 }
 
 const QUIET_MS = 60_000;
@@ -18,12 +18,12 @@ export function createRefusalLog(metrics: Pick<Metrics, "counter">, log: Log): R
     note(reason, who, about) {
       counter.inc({ reason });
       const held = limiter(`${reason} ${who}`, Date.now());
-      if (held === undefined) return false;
+      if (held === undefined) return 0;
       log.warn(
         { reason, who: who.slice(0, 128), ...about, ...(held > 0 ? { heldBack: held } : {}) },
         "refused",
       );
-      return true;
+      return held + 1;
     },
   };
 }

@@ -156,6 +156,16 @@ describe("ingest over HTTP", () => {
     });
   });
 
+  test("who is turned away is told by the address that the front of this machine saw, once a minute", async () => {
+    const from = { "x-forwarded-for": "127.0.0.1, 203.0.113.7", "x-api-key": "wrong" };
+    for (let i = 0; i < 3; i++) await post("/api/v1/ingest", { v: 1 }, from);
+    const knocks = await waitFor(async () => {
+      const found = (await rejectedOf(it.bus)).filter(({ who }) => who?.address === "203.0.113.7");
+      return found.length > 0 ? found : undefined;
+    });
+    expect(knocks).toMatchObject([{ reason: "bad_credentials", who: { user: "", client: "", times: 1 } }]);
+  });
+
   test("answers wrong method, path and content type as they deserve", async () => {
     const get = await fetch(`${it.httpUrl}/api/v1/ingest`, { headers: { "x-api-key": it.a.apiKey } });
     expect([get.status, get.headers.get("allow")]).toEqual([405, "POST"]);

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { countSequenceGaps, type Db, type Log, purgeQuarantine } from "@sluice/db";
+import { countSequenceGaps, type Db, type Log, purgeConnectionRefusals, purgeQuarantine } from "@sluice/db";
 import type { Metrics } from "@sluice/service-kit";
 import { OutageError } from "@sluice/shared-types";
 
@@ -14,7 +14,7 @@ export interface HouseOptions {
 const EVERY_MS = 60_000;
 
 /**
- * Once a minute until the signal: holds quarantine to its bounds, and counts what is missing in the devices'
+ * Once a minute until the signal: holds quarantine and refused connections to their bounds, and counts what is missing in the devices'
  * sequence numbers. Several workers may do it; it comes to the same.
  */
 export async function keepHouse(db: Db, metrics: Metrics, options: HouseOptions): Promise<void> {
@@ -34,6 +34,7 @@ export async function keepHouse(db: Db, metrics: Metrics, options: HouseOptions)
         log.warn(gone, "quarantine has reached its bounds: the oldest are forgotten");
       purged.inc({ why: "age" }, gone.old);
       purged.inc({ why: "size" }, gone.excess);
+      await purgeConnectionRefusals(db);
       const count = await countSequenceGaps(db);
       gaps.set(count.gaps);
       missing.set(count.missing);

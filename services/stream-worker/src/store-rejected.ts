@@ -1,24 +1,36 @@
 import type { Entry, EntryOutcome } from "@sluice/bus";
-import { type Db, insertQuarantine, type QuarantineInput } from "@sluice/db";
+import {
+  type Db,
+  insertQuarantine,
+  noteConnectionRefusals,
+  type QuarantineInput,
+  type TurnedAwayInput,
+} from "@sluice/db";
 import { CAN_STREAM, keepPayload, Rejected } from "@sluice/shared-types";
 import type { Store } from "./store-batch.ts";
 
 /**
- * Makes the handler that keeps the refusals of `stream` in quarantine. A refusal delivered again is the same row.
- * What is no refusal is kept as `undecodable`.
+ * Makes the handler that keeps the refusals of `stream`: messages in quarantine, who was turned away among the refused
+ * connections (`stored` in the ledger). A refusal delivered again is the same. What is no refusal is kept as `undecodable`.
  */
 export function createRejectedStore(db: Db, stream: string): Store {
   const handle = async (entries: readonly Entry[]): Promise<EntryOutcome[]> => {
-    const rows = entries.flatMap(({ id, messages }) =>
-      messages.map((text, index) => toQuarantine(`${stream}/${id}#${index}`, text)),
-    );
-    await insertQuarantine(db, rows);
-    return entries.map(({ id, messages }) => ({
-      id,
-      stored: 0,
-      duplicate: 0,
-      quarantined: messages.length,
-    }));
+    const messages: QuarantineInput[] = [];
+    const turnedAway: TurnedAwayInput[] = [];
+    const outcomes = entries.map(({ id, messages: texts }) => {
+      const before = turnedAway.length;
+      for (const [index, text] of texts.entries()) {
+        const parsed = Rejected.safeParse(tryParse(text)).data;
+        const messageId = `${stream}/${id}#${index}`;
+        if (parsed?.who) turnedAway.push(toTurnedAway(messageId, parsed, parsed.who));
+        else messages.push(toQuarantine(messageId, text, parsed));
+      }
+      const stored = turnedAway.length - before;
+      return { id, stored, duplicate: 0, quarantined: texts.length - stored };
+    });
+    await insertQuarantine(db, messages);
+    await noteConnectionRefusals(db, turnedAway);
+    return outcomes;
   };
   return {
     handle,
@@ -29,10 +41,18 @@ export function createRejectedStore(db: Db, stream: string): Store {
   };
 }
 
-function toQuarantine(dedupeKey: string, text: string): QuarantineInput {
-  const parsed = Rejected.safeParse(tryParse(text));
-  if (parsed.success) {
-    const { payload, ...rejected } = parsed.data;
+function toTurnedAway(
+  messageId: string,
+  { reason, detail, source, receivedUs, payload }: Rejected,
+  { address, user, client, times }: NonNullable<Rejected["who"]>,
+): TurnedAwayInput {
+  const who = { address, username: user, clientId: client, times };
+  return { messageId, reason, detail, source, receivedUs, ...who, payload: Buffer.from(payload, "base64") };
+}
+
+function toQuarantine(dedupeKey: string, text: string, parsed: Rejected | undefined): QuarantineInput {
+  if (parsed) {
+    const { payload, ...rejected } = parsed;
     // A frame that was refused twice, because its worker was killed in between, is one refusal.
     const key = rejected.source === "can" ? `${CAN_STREAM}/${rejected.messageId}` : dedupeKey;
     return { ...rejected, dedupeKey: key, payload: Buffer.from(payload, "base64") };

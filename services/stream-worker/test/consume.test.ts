@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { type Db, openDb } from "@sluice/db";
+import { type Db, listConnectionRefusals, openDb } from "@sluice/db";
 import { GROUPS, keepPayload, OutageError, type Rejected } from "@sluice/shared-types";
 import { usePrivatePostgres, useRedis, waitFor } from "@sluice/testkit";
 import { watchStoring } from "../src/watch-storing.ts";
@@ -86,7 +86,7 @@ test("a PostgreSQL that is killed under load is waited for", async () => {
   await worker.close();
 });
 
-test("refusals arrive in quarantine with their bytes, once, whatever they say", async () => {
+test("refusals arrive in quarantine with their bytes, once, whatever they say; who was turned away takes one row", async () => {
   const worker = await openStore(postgres.url, redis.url);
   const loops = await runLoops(worker, "keeper");
   const refusal: Rejected = {
@@ -107,6 +107,24 @@ test("refusals arrive in quarantine with their bytes, once, whatever they say", 
     { reason: "undecodable", seq: null, payload: Buffer.from("no refusal at all"), status: "open" },
   ]);
   await waitFor(async () => (await worker.bus.ledger(REJECTED))[0]?.quarantined === 2);
+
+  const who = { address: "10.0.0.7", user: "nul \u0000", client: "", times: 1 };
+  const knock = (more: object, receivedUs: number) =>
+    JSON.stringify({ ...refusal, reason: "bad_credentials", receivedUs, who: { ...who, ...more } });
+  await worker.bus.publish(REJECTED, [
+    knock({}, T),
+    knock({ times: 59 }, T + 60e6),
+    knock({ client: "c" }, T),
+  ]);
+  await waitFor(async () => (await count("connection_refusal")) === 2);
+  await worker.bus.publish(REJECTED, [knock({ times: 2 }, T + 120e6)]);
+  await waitFor(async () => (await worker.bus.ledger(REJECTED))[0]?.stored === 4);
+  expect(await listConnectionRefusals(db, { since: new Date(0), limit: 10 })).toMatchObject([
+    { clientId: "", times: 62, firstAt: new Date(T / 1000), lastAt: new Date(T / 1000 + 120_000) },
+    { clientId: "c", times: 1 },
+  ]);
+  expect((await worker.bus.ledger(REJECTED))[0]).toMatchObject({ quarantined: 2, balanced: true });
+  expect(await count("quarantine")).toBe(2);
   await loops.close();
   await worker.close();
 });

@@ -23,6 +23,7 @@ import { durationUpTo } from "../number-argument.ts";
 import { formatDuration, note, printable, printJson, printLine } from "../output.ts";
 import { claimTokenCommand } from "./claim-token.ts";
 import { purgeCommand } from "./purge-device.ts";
+import { refusalsCommand } from "./refused-connections.ts";
 
 const GAPS_SHOWN = 20;
 
@@ -41,9 +42,20 @@ interface AddOptions {
 /** `sluice devices`: who may send. */
 export function devicesCommand(): Command {
   const devices = new Command("devices")
-    .description("add, list, show, rotate, disable, enable and remove devices; delete readings")
+    .description(
+      "add, list, show, rotate, disable, enable and remove devices; who was turned away; delete readings",
+    )
     .addHelpText("after", "\nExample:\n  $ ./sluice devices add greenhouse-1 --type esp32");
-  for (const command of [add(), list(), show(), rotate(), ...changes(), purgeCommand(), claimTokenCommand()])
+  for (const command of [
+    add(),
+    list(),
+    show(),
+    rotate(),
+    ...changes(),
+    purgeCommand(),
+    claimTokenCommand(),
+    refusalsCommand(),
+  ])
     devices.addCommand(command);
   return devices;
 }

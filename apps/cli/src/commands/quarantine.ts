@@ -11,9 +11,9 @@ import {
   type QuarantineStatus,
 } from "@sluice/db";
 import { type ReplayReport, rebuildMessage, replayRefusals } from "@sluice/quarantine";
-import { DEFAULT_CLOCK_POLICY, parseTime, REASONS } from "@sluice/shared-types";
+import { DEFAULT_CLOCK_POLICY, REASONS } from "@sluice/shared-types";
 import Table from "cli-table3";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { pc } from "../colours.ts";
 import { CommandError } from "../command-error.ts";
 import { deviceIdArgument, typeArgument } from "../id-argument.ts";
@@ -21,8 +21,8 @@ import { connectFor, partitionCount } from "../installation.ts";
 import { interruptible } from "../interrupt.ts";
 import { integerBetween } from "../number-argument.ts";
 import { formatDuration, note, printable, printJson, printLine } from "../output.ts";
+import { sinceArgument } from "../time-argument.ts";
 
-const UNITS_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const WAITING: readonly QuarantineStatus[] = ["open", "fixed"];
 
 interface Filters {
@@ -40,10 +40,10 @@ interface Choice extends Filters {
 /** `sluice quarantine`: what was refused. */
 export function quarantineCommand(): Command {
   const quarantine = new Command("quarantine")
-    .description("what was refused: list, show, fix, replay, discard")
+    .description("messages that were refused: list, show, fix, replay, discard")
     .addHelpText(
       "after",
-      "\nExamples:\n  $ ./sluice quarantine list --since 1h\n  $ ./sluice quarantine replay 17",
+      "\nConnections that were refused: ./sluice devices refusals.\n\nExamples:\n  $ ./sluice quarantine list --since 1h\n  $ ./sluice quarantine replay 17",
     );
   for (const command of [list(), show(), fix(), replay(), discard()]) quarantine.addCommand(command);
   return quarantine;
@@ -300,11 +300,3 @@ function printTable(rows: readonly Quarantined[]): void {
 
 const idArgument = integerBetween(1, Number.MAX_SAFE_INTEGER);
 const idsArgument = (text: string, before: number[] = []): number[] => [...before, idArgument(text)];
-
-function sinceArgument(text: string): Date {
-  const ago = /^(\d+(?:\.\d+)?)([smhd])$/.exec(text.trim());
-  if (ago) return new Date(Date.now() - Number(ago[1]) * (UNITS_MS[ago[2] ?? ""] ?? 0));
-  const timeUs = parseTime(text);
-  if (timeUs !== undefined) return new Date(timeUs / 1000);
-  throw new InvalidArgumentError("Allowed: a duration such as 30m, 2h or 7d, or an ISO 8601 time.");
-}

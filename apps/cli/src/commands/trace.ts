@@ -136,11 +136,11 @@ function print(report: TraceReport): void {
 }
 
 function printTurnedAway({ turnedAway, known }: TraceReport): void {
-  for (const { certain, reason, detail, receivedAt, source } of turnedAway) {
+  for (const { certain, reason, detail, receivedAt, source, times } of turnedAway) {
     const ago = formatDuration(Math.max(0, Date.now() - receivedAt.getTime()));
     line(
       certain ? "turned away" : "perhaps",
-      `${ago} ago by ${source}: ${pc.yellow(reason)} ${printable(detail)}`,
+      `${ago} ago by ${source}: ${pc.yellow(reason)} ${printable(detail)}${times > 1 ? `, ${times} times` : ""}`,
     );
   }
   if (known) line("last data", known.lastDataReceived?.toISOString() ?? "never");
