@@ -8,7 +8,8 @@ export interface Notification {
   dedupeKey: string;
   /** Tries before this one. */
   attempts: number;
-  channel: { kind: "email" | "webhook" | "mqtt"; name: string; target: string };
+  /** `secret` is what a webhook is signed with; null for all others. */
+  channel: { kind: "email" | "webhook" | "mqtt"; name: string; target: string; secret: string | null };
   alert: Alert;
 }
 
@@ -37,7 +38,8 @@ export async function takeNotifications(db: Queries, limit: number, holdMs: numb
         SET attempts = n.attempts + 1, next_attempt_at = now() + $2::float8 * INTERVAL '1 ms'
        FROM due, alert.channels c WHERE n.id = due.id AND c.id = n.channel_id
      RETURNING n.id, n.event, n.dedupe_key AS "dedupeKey", n.attempts - 1 AS attempts, n.alert_id AS "alertId",
-               jsonb_build_object('kind', c.kind, 'name', c.name, 'target', c.target) AS channel`,
+               jsonb_build_object('kind', c.kind, 'name', c.name, 'target', c.target, 'secret',
+                 (SELECT secret FROM alert.channel_secret s WHERE s.channel_id = c.id)) AS channel`,
     [limit, holdMs],
   );
   return Promise.all(

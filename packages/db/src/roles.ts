@@ -18,8 +18,14 @@ interface Rights {
 
 const PARTITION = "public.ensure_measurement_partition(timestamptz, timestamptz)";
 const CLAIM = "iot.claim_device(text, text, text, text, text)";
-/** Hashes of secrets: only who checks or makes them may look. */
-const SECRET_TABLES = ["iot.credentials", "iot.claim_tokens", "core.users", "core.api_keys"];
+/** Secrets and hashes of them: only who checks, uses or makes them may look. */
+const SECRET_TABLES = [
+  "iot.credentials",
+  "iot.claim_tokens",
+  "core.users",
+  "core.api_keys",
+  "alert.channel_secret",
+];
 
 /** Roles of the services, beside the owner, who migrates. None may make, change or drop tables. */
 const ROLES = {
@@ -67,6 +73,7 @@ const ROLES = {
     write: [
       "alert",
       "iot.device_commands",
+      "iot.fleet_commands",
       "iot.devices",
       "iot.sensors",
       "public.quality_flag",
@@ -75,6 +82,7 @@ const ROLES = {
       "public.etl_lease",
       "public.bus_parked",
     ],
+    secrets: ["alert.channel_secret"],
   },
   sluice_api: {
     statementTimeout: "60s",

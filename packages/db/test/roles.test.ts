@@ -56,6 +56,8 @@ test("services may do their work and nothing else; the owner is no superuser and
       await expect(asRole(role, `SELECT FROM ${secret}`)).rejects.toThrow(/denied/);
     }
   }
+  await expect(asRole("sluice_reader", "SELECT FROM alert.channel_secret")).rejects.toThrow(/denied/);
+  expect(await asRole("sluice_alerts", "SELECT secret FROM alert.channel_secret")).toEqual([]);
   await expect(asRole("sluice_gateway", "DELETE FROM iot.claim_tokens")).rejects.toThrow(/denied/);
   await expect(asRole("sluice_gateway", "UPDATE iot.credentials SET status = 'active'")).rejects.toThrow(
     /denied/,

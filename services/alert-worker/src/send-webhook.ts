@@ -3,12 +3,14 @@ import { request as httpsRequest } from "node:https";
 import { RequestFilteringHttpAgent, RequestFilteringHttpsAgent } from "request-filtering-agent";
 import type { Send } from "./deliver.ts";
 import { toNews } from "./senders.ts";
+import { signWebhook } from "./sign-webhook.ts";
 
 const TIMEOUT_MS = 10_000;
 
 /**
  * Creates the sender of webhooks: a POST of JSON that counts once it is answered with 2xx. It connects to public
- * addresses only, whatever a name resolves to at that moment, and to those of `allow` (addresses or CIDR ranges); it
+ * addresses only, and to those of `allow` (addresses or CIDR ranges): the address that is looked at is the one that the
+ * connection itself resolved and goes to, whatever the name resolved to before. It is signed with the channel's secret,
  * follows no redirect and reads no answer.
  */
 export function createWebhook(allow: readonly string[]): Send {
@@ -18,7 +20,8 @@ export function createWebhook(allow: readonly string[]): Send {
     "https:": new RequestFilteringHttpsAgent(options),
   };
   return (notification) => {
-    const url = parseWebhookUrl(notification.channel.target);
+    const { target, secret } = notification.channel;
+    const url = parseWebhookUrl(target);
     const body = JSON.stringify(toNews(notification));
     const request = url.protocol === "https:" ? httpsRequest : httpRequest;
     return new Promise((resolve, reject) => {
@@ -27,6 +30,7 @@ export function createWebhook(allow: readonly string[]): Send {
         "content-length": Buffer.byteLength(body),
         "idempotency-key": notification.dedupeKey,
         "user-agent": "sluice",
+        ...(secret === null ? {} : { "sluice-signature": signWebhook(secret, body, Date.now()) }),
       };
       const signal = AbortSignal.timeout(TIMEOUT_MS);
       const call = request(

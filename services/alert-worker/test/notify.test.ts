@@ -1,3 +1,4 @@
+import { createHmac } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { createDevice, listNotifications, putChannel } from "@sluice/db";
@@ -8,7 +9,8 @@ import { createWebhook } from "../src/send-webhook.ts";
 import { useWorker } from "./use-worker.ts";
 
 const it = useWorker();
-const hooks: { key: string; body: AlertNews }[] = [];
+const hooks: { key: string; signature: string; text: string; body: AlertNews }[] = [];
+let secret = "";
 const mails: string[] = [];
 let refusals = 1;
 let http: Server;
@@ -24,7 +26,8 @@ beforeAll(async () => {
     request.on("end", () => {
       if (request.url === "/away") return response.writeHead(307, { location: "/hook" }).end();
       if (request.url === "/hook" && refusals-- > 0) return response.writeHead(503).end();
-      hooks.push({ key: String(request.headers["idempotency-key"]), body: JSON.parse(text) });
+      const { "idempotency-key": key, "sluice-signature": signature } = request.headers;
+      hooks.push({ key: String(key), signature: String(signature), text, body: JSON.parse(text) });
       return response.writeHead(204).end();
     });
   });
@@ -54,7 +57,9 @@ beforeAll(async () => {
     ["away", `${url}/away`],
     ["inside", "http://169.254.169.254/latest/meta-data"],
   ] as const) {
-    await putChannel(it.db, { name, kind: "webhook", target, minSeverity: "info", active: true });
+    const channel = { name, kind: "webhook" as const, target, minSeverity: "info" as const, active: true };
+    const made = await putChannel(it.db, channel);
+    if (name === "hook") secret = made.secret ?? "";
   }
   const mail = { name: "mail", kind: "email" as const, target: "ada@example.org", active: true };
   await putChannel(it.db, { ...mail, minSeverity: "critical" });
@@ -99,6 +104,11 @@ test("an alert is told on every channel once, tried again where it is refused, a
     { body: { event: "raised", device: "oven", value: 31, severity: "critical" } },
   ]);
   expect(hooks[0]?.key).toBe(hooks[0]?.body.key);
+  // as a receiver checks it, after docs/alerts.md
+  const [, at, digest] = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(hooks[0]?.signature ?? "") ?? [];
+  expect(Math.abs(Date.now() / 1000 - Number(at))).toBeLessThan(300);
+  expect(secret).toMatch(/^whsec_[A-Za-z0-9]{43}$/);
+  expect(digest).toBe(createHmac("sha256", secret).update(`${at}.${hooks[0]?.text}`).digest("hex"));
   expect(mails).toHaveLength(1);
   expect(mails[0]).toContain("Subject: [critical] too warm: temperature of oven is above 30");
   expect(mails[0]?.replaceAll(/=\r?\n/g, "")).toContain(`./sluice alerts ack ${id}`);
@@ -147,7 +157,7 @@ test("a webhook reaches no address inside, however it is written or resolved", a
         event: "raised",
         dedupeKey: "x",
         attempts: 0,
-        channel: { kind: "webhook", name: "x", target },
+        channel: { kind: "webhook", name: "x", target, secret: null },
       },
       alert: { triggeredAt: new Date(), resolvedAt: null },
     }) as Parameters<typeof send>[0];

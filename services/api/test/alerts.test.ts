@@ -98,7 +98,14 @@ test("channels are the administrators'; a target has to fit its kind", async () 
   expect(
     (await put("hook", { kind: "webhook", target: "https://example.org/hook" }, it.keys.write)).status,
   ).toBe(403);
-  expect((await put("hook", { kind: "webhook", target: "https://example.org/hook" })).status).toBe(200);
+  const made = await put("hook", { kind: "webhook", target: "https://example.org/hook" });
+  expect(made).toMatchObject({ status: 200, json: { secret: expect.stringMatching(/^whsec_/) } });
+  const again = await put("hook", { kind: "webhook", target: "https://example.org/other" });
+  expect(again.json).toMatchObject({ target: "https://example.org/other" });
+  expect(again.json.secret).toBeUndefined();
+  const renewed = await write("POST", "/channels/hook/secret", undefined, it.keys.admin);
+  expect([renewed.status, renewed.json.secret === made.json.secret]).toEqual([201, false]);
+  expect((await write("POST", "/channels/mqtt/secret", undefined, it.keys.admin)).status).toBe(404);
   expect((await put("hook", { kind: "webhook", target: "file:///etc/passwd" })).status).toBe(400);
   expect((await put("mail", { kind: "email", target: "ada@example.org, bob" })).status).toBe(400);
   const { channels } = (await read("/channels", it.keys.admin)).json;

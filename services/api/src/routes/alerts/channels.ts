@@ -1,4 +1,4 @@
-import { deleteChannel, listChannels, putChannel } from "@sluice/db";
+import { deleteChannel, listChannels, putChannel, renewChannelSecret } from "@sluice/db";
 import { z } from "zod";
 import type { Deps } from "../../deps.ts";
 import type { App } from "../../server.ts";
@@ -34,6 +34,16 @@ export function addChannelRoutes(app: App, { db }: Deps): void {
       const channel = await putChannel(db, { name: request.params.name, ...request.body });
       await noteChange({ db }, request, "channel.changed", channel.name, { kind: channel.kind });
       return channel;
+    },
+  );
+  app.post(
+    "/api/v1/alerts/channels/:name/secret",
+    { config: { access: "admin" }, schema: { params: Name } },
+    async (request, reply) => {
+      const { name } = request.params;
+      const secret = await renewChannelSecret(db, name);
+      await noteChange({ db }, request, "channel.secret-renewed", name);
+      return reply.code(201).send({ name, secret });
     },
   );
   app.delete(
