@@ -244,3 +244,19 @@ export async function noteResults(tx: Queries, results: readonly CommandResult[]
     );
   }
 }
+
+/** Deletes commands that have been over for longer than the `device_commands` retention says; how many those were. */
+export async function purgeCommands(db: Queries): Promise<number> {
+  const purged = await db.execute(
+    `DELETE FROM iot.device_commands
+      WHERE status NOT IN ('pending', 'sent') AND issued_at < now() - (${RETENTION}) AND expires_at < now()`,
+  );
+  await db.execute(
+    `DELETE FROM iot.fleet_commands f WHERE issued_at < now() - (${RETENTION})
+        AND NOT EXISTS (SELECT FROM iot.device_commands c WHERE c.fleet_command_id = f.id)`,
+  );
+  return purged;
+}
+
+const RETENTION = `SELECT retention_days * INTERVAL '1 day' FROM audit.data_retention
+  WHERE table_name = 'device_commands' AND is_active`;

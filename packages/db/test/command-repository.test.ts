@@ -13,6 +13,7 @@ import {
   noteDelivered,
   noteResults,
   openDb,
+  purgeCommands,
   putFleetGroup,
   takeCommands,
 } from "../src/index.ts";
@@ -85,5 +86,29 @@ describe("commands to devices", () => {
     await expect(
       createFleetCommand(db, { group: "none", type: "x", payload: {}, source: "api" }),
     ).rejects.toThrow("no group 'none'");
+  });
+
+  test("what is over for longer than its retention goes, what is open or young stays", async () => {
+    await putFleetGroup(db, { name: "old", description: null, devices: ["lamp_1"] });
+    const [part] = await createFleetCommand(db, { group: "old", type: "led", payload: {}, source: "api" });
+    const [over, open, young] = [await make(), await make(), await make()];
+    await db.execute(
+      `UPDATE iot.device_commands SET status = CASE WHEN id = $1 THEN 'pending' ELSE 'executed' END,
+              issued_at = now() - INTERVAL '366 days', expires_at = now() - INTERVAL '365 days'
+        WHERE id = ANY ($2::int8[])`,
+      [open.id, [over.id, open.id, part?.id]],
+    );
+    await db.execute("UPDATE iot.fleet_commands SET issued_at = now() - INTERVAL '366 days'");
+    const listFleet = () => db.query("SELECT id FROM iot.fleet_commands WHERE group_name = 'old'");
+    expect(await listFleet()).toHaveLength(1);
+    expect(await purgeCommands(db)).toBe(2);
+    await expect(getCommand(db, over.id)).rejects.toThrow();
+    expect((await getCommand(db, open.id)).status).toBe("pending");
+    expect((await getCommand(db, young.id)).status).toBe("pending");
+    expect(await listFleet()).toEqual([]);
+    await db.execute(
+      "UPDATE audit.data_retention SET is_active = false WHERE table_name = 'device_commands'",
+    );
+    expect(await purgeCommands(db)).toBe(0);
   });
 });

@@ -3,6 +3,7 @@ import {
   escalateAlerts,
   noteListening,
   purgeAlertReceipts,
+  purgeCommands,
   purgeNotifications,
   raiseOffline,
 } from "@sluice/db";
@@ -34,6 +35,7 @@ export async function keepTime(
       metrics.timed("escalated", escalated);
       if (performance.now() - tidiedMs > TIDY_MS) {
         await purgeNotifications(db);
+        await purgeCommands(db);
         await purgeAlertReceipts(db);
         tidiedMs = performance.now();
       }
