@@ -89,7 +89,7 @@ test("after backup, wipe and restore every row is as it was, and what waited on 
     ),
   );
   expect(messages[0]?.n).toBe(stored.acknowledged + waiting.acknowledged);
-}, 180_000);
+});
 
 test("a damaged backup, and a folder that has data, are refused", async () => {
   await sluice?.stop();

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
 import { openBus } from "@sluice/bus";
 import { openDb } from "@sluice/db";
 import { type Server, startNatsCluster, startRedisCluster } from "@sluice/servers";
@@ -10,7 +10,6 @@ import { type Installation, startInstallation, waitFor } from "@sluice/testkit";
 import { runPublisher } from "../src/faults/run-publisher.ts";
 import { judge, readLedgerFile, readQuarantine, readRows } from "../src/judge.ts";
 
-jest.setTimeout(480_000);
 const patient = { timeoutMs: 120_000, intervalMs: 200 };
 const root = mkdtempSync(join(tmpdir(), "sluice buses "));
 const devices = Array.from({ length: 8 }, (_, i) => `bus-${i}`);

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect, createServer, type Server as NetServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { openBus } from "@sluice/bus";
 import { createFleet, openDb } from "@sluice/db";
 import { freePort } from "@sluice/servers";
@@ -13,7 +13,6 @@ import { runPublisher } from "../src/faults/run-publisher.ts";
 import { judge, readLedgerFile, readQuarantine, readRows } from "../src/judge.ts";
 import { type ServiceProcess, startService } from "../src/service-process.ts";
 
-jest.setTimeout(300_000);
 const patient = { timeoutMs: 60_000, intervalMs: 200 };
 const PEPPER = "pepper-of-the-instances-test";
 const PARTITIONS = 2;
@@ -66,7 +65,7 @@ beforeAll(async () => {
     processes.push(await startService(name, `${name}-${i}`, { ...common, ...ports }));
   }
   address = await openAddress(mqttPorts);
-}, 300_000);
+});
 
 afterAll(async () => {
   await Promise.all(processes.map((one) => one.stop()));

@@ -99,7 +99,7 @@ beforeAll(async () => {
   db = await openDb(sluice.urls().postgresUrl, { max: 2 });
   await db.query("INSERT INTO core.rooms (name) VALUES ('Flower')");
   await db.query("UPDATE iot.devices SET room_id = (SELECT id FROM core.rooms LIMIT 1)");
-}, 180_000);
+});
 afterAll(async () => {
   await db?.close();
   await prometheus?.stop();
@@ -275,4 +275,4 @@ test("a rule made on the command line raises an alert, which somebody acknowledg
   expect(groups.sort()).toEqual(["alerts", "influx", "postgres"]);
   expect(redis.health.lastHour).toBeGreaterThan(0);
   expect(processing.tables.length).toBeGreaterThan(0);
-}, 240_000);
+});

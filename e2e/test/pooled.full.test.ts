@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, jest, test } from "@jest/globals";
+import { afterAll, expect, test } from "@jest/globals";
 import { createFleet, openDb } from "@sluice/db";
 import { freePort, startPgbouncer } from "@sluice/servers";
 import { usePostgres, useRedis, useServer, waitFor } from "@sluice/testkit";
@@ -9,7 +9,6 @@ import { runPublisher } from "../src/faults/run-publisher.ts";
 import { judge, readLedgerFile, readQuarantine, readRows } from "../src/judge.ts";
 import { type ServiceProcess, startService } from "../src/service-process.ts";
 
-jest.setTimeout(120_000);
 const patient = { timeoutMs: 60_000, intervalMs: 200 };
 const PEPPER = "pepper-of-the-pooled-test";
 const root = mkdtempSync(join(tmpdir(), "sluice pooled "));

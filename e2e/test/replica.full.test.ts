@@ -2,13 +2,12 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, jest, test } from "@jest/globals";
+import { afterAll, expect, test } from "@jest/globals";
 import { createDevice, openDb } from "@sluice/db";
 import { findBinary, freePort, type Server, startPostgres } from "@sluice/servers";
 import { createDatabase, useRedis, waitFor } from "@sluice/testkit";
 import { type ServiceProcess, startService } from "../src/service-process.ts";
 
-jest.setTimeout(150_000);
 const patient = { timeoutMs: 60_000, intervalMs: 200 };
 const PEPPER = "pepper-of-the-replica-test";
 const root = mkdtempSync(join(tmpdir(), "sluice-replica-"));

@@ -39,7 +39,7 @@ beforeAll(async () => {
     ["2024-03-01T00:00:00Z", "BQ_1", "From BigQuery", 10, 4, 12, 100, 0.9],
     ["2024-03-01T00:30:00Z", "BQ_1", "From BigQuery", 12, 4, 12, 120, 0.9],
   ]);
-}, 180_000);
+});
 afterAll(async () => {
   await bigQuery?.stop();
   await db?.close();

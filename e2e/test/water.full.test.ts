@@ -25,7 +25,7 @@ beforeAll(async () => {
   url = (await installation.untilReady()).httpUrl;
   key = (await installation.sluice("keys", "add", "tests", "--scope", "write")).trim();
   db = await openDb(installation.urls().postgresUrl, { max: 2 });
-}, 180_000);
+});
 afterAll(async () => {
   await db?.close();
   await installation?.stop();

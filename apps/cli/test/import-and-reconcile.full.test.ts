@@ -80,4 +80,4 @@ test("reconcile names what differs between the stores, changes nothing unasked, 
   });
   expect((await reconcile()).code).toBe(0);
   await influx.close();
-}, 180_000);
+});

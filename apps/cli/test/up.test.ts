@@ -74,7 +74,7 @@ it("starts, is alone in its folder, stops leaving nothing, and goes on with data
     balanced: true,
   });
   await again.stop();
-}, 180_000);
+});
 
 it("leaves nothing behind when it is killed with -9 itself, and takes the folder over at the next start", async () => {
   const first = await startInstallation({ dataDir });
@@ -84,4 +84,4 @@ it("leaves nothing behind when it is killed with -9 itself, and takes the folder
   const again = await startInstallation({ dataDir });
   expect(readState().pid).not.toBe(state.pid);
   expect(await again.stop()).toBe(0);
-}, 180_000);
+});

@@ -109,11 +109,17 @@ async function sameId({ rig, sleep, undo, expect, random }: Injection): Promise<
   const before = rig.proxies.mqtt.accepted;
   const second = startGateway(rig, "sluice-gateway");
   undo(() => second.end("SIGTERM"));
-  await sleep(8000);
+  const isNamed = () =>
+    second.lines.some((line) => /uses the same client id|another gateway runs/.test(line));
+  await waitFor(isNamed, { timeoutMs: 30_000 }).catch(() => {}); // said below
+  await sleep(5000);
   const takeovers = rig.proxies.mqtt.accepted - before;
   expect("O4", takeovers <= 2, `${takeovers} new connections to the broker: they throw each other out`);
-  const named = second.lines.some((line) => /uses the same client id|another gateway runs/.test(line));
-  expect("O3", named, `no line names the other instance: ${second.lines.slice(-3).join(" ").slice(0, 400)}`);
+  expect(
+    "O3",
+    isNamed(),
+    `no line names the other instance: ${second.lines.slice(-3).join(" ").slice(0, 400)}`,
+  );
 }
 
 /** One member of the shared subscription dies with messages in hand, stays away, and is taken out of service. */
@@ -121,7 +127,7 @@ async function memberDies({ rig, sleep, undo, expect, random }: Injection): Prom
   const member = startGateway(rig, "member-b");
   undo(() => member.end("SIGKILL"));
   await waitFor(() => member.lines.some((line) => line.includes("service is up")), {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     what: "the second gateway",
   });
   await sleep(random(1000, 2000));
@@ -129,9 +135,11 @@ async function memberDies({ rig, sleep, undo, expect, random }: Injection): Prom
   await sleep(2000);
   const last = startGateway(rig, "member-b", { SLUICE_MQTT_CONNECTIONS: "0" });
   undo(() => last.end("SIGTERM"));
-  await sleep(20_000); // emptied one after the other, two quiet seconds each
+  const ids = ["member-b", "member-b-2", "member-b-3", "member-b-4"];
+  const ended = () => last.lines.filter((line) => line.includes("the session is ended")).length;
+  await waitFor(() => ended() === ids.length, { timeoutMs: 60_000 }).catch(() => {}); // the broker is asked below
   await last.end("SIGTERM");
-  for (const id of ["member-b", "member-b-2", "member-b-3", "member-b-4"])
+  for (const id of ids)
     expect("O1", !(await hasSession(rig, id)), `the broker still keeps a queue for ${id}`);
 }
 

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import type { Server } from "@sluice/servers";
 import { InvalidInputError, OutageError } from "@sluice/shared-types";
 import { type FaultProxy, startProxy, waitFor as waitForIt } from "@sluice/testkit";
@@ -17,8 +17,6 @@ function createGate(): { promise: Promise<void>; resolve(): void } {
 const never = new Promise<never>(() => {});
 /** Generous: on a busy machine everything takes longer, and a condition that holds ends the wait at once. */
 const waitFor = <T>(condition: () => T | Promise<T>) => waitForIt(condition, { timeoutMs: 25_000 });
-
-jest.setTimeout(60_000);
 
 describe.each(DRIVERS)("bus on $name", (driver) => {
   let server: Server;

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { afterEach, describe, expect, jest, test } from "@jest/globals";
+import { afterEach, describe, expect, test } from "@jest/globals";
 import { startRedisCluster } from "@sluice/servers";
 import { OutageError } from "@sluice/shared-types";
 import { useServer, waitFor } from "@sluice/testkit";
@@ -7,7 +7,6 @@ import { Redis } from "ioredis";
 import { type Bus, openBus } from "../src/index.ts";
 import { startConsumer } from "./consumer.ts";
 
-jest.setTimeout(180_000);
 const patient = { timeoutMs: 60_000 };
 const PARTITIONS = 4;
 

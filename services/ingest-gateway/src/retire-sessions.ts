@@ -69,6 +69,7 @@ async function retire(clientId: string, options: RetireOptions): Promise<void> {
   if (options.signal.aborted) return;
   const last = await openLink({ ...options, clientId, version: 4, clean: true, receiveMaximum: 1 }, () => {});
   await last.end();
+  if (found.present) options.log.info({ clientId }, "the session is ended: the broker keeps nothing for it");
 }
 
 /** Resolves when nothing has come for a while, all is settled, and the broker has answered a ping after that. */

@@ -21,6 +21,7 @@ import {
   type TimeRange,
   type Transaction,
   takeDue,
+  type WaterMeasure,
   type WaterNode,
   type WindowsOf,
 } from "@sluice/db";
@@ -52,7 +53,8 @@ export interface WaterOptions {
 
 /**
  * The processing cycle of the water network: `computed_metrics` of 5 minutes, 1 hour and 1 day, `data_quality_metrics`,
- * `anomalies` and `network_efficiency`. What arrives late has its hours, and their day, computed anew.
+ * `anomalies` and `network_efficiency`. What arrives late has its hours, their day, and the anomalies of the day after
+ * computed anew.
  */
 export function createWaterJob({
   intervalMs = 1_800_000,
@@ -96,25 +98,34 @@ export function createWaterJob({
   });
 }
 
-/** Due hours of the network's sensors as ranges to compute: whole days that are over, else from the first to the last. */
+/**
+ * Due hours of the network's sensors as ranges to compute: whole days that are over, else from the first to the last.
+ * What readings are judged by reaches into the day after.
+ */
 function dueRanges(due: readonly DueBucket[], nodes: readonly WaterNode[], reachedMs: number): TimeRange[] {
-  const sensors = new Set(nodes.flatMap((node) => Object.values(node.sensors).map(({ id }) => id)));
+  const reachesMs = new Map(
+    nodes.flatMap(({ sensors }) =>
+      (Object.keys(sensors) as WaterMeasure[]).map((measure) => {
+        const judged = JUDGED.includes(measure);
+        return [sensors[measure]?.id, judged ? (HISTORY_HOURS + 1) * HOUR_MS : HOUR_MS] as const;
+      }),
+    ),
+  );
   const days = new Map<number, TimeRange>();
   for (const { sensorId, bucketMs } of due) {
-    if (!sensors.has(sensorId)) continue;
-    const dayMs = floorDay(bucketMs);
-    const { fromMs, toMs } = days.get(dayMs) ?? { fromMs: bucketMs, toMs: bucketMs };
-    days.set(
-      dayMs,
-      dayMs + DAY_MS <= reachedMs
-        ? { fromMs: dayMs, toMs: dayMs + DAY_MS }
-        : {
-            fromMs: Math.min(fromMs, bucketMs),
-            toMs: Math.min(reachedMs, Math.max(toMs, bucketMs + HOUR_MS)),
-          },
-    );
+    const endMs = Math.min(reachedMs, bucketMs + (reachesMs.get(sensorId) ?? 0));
+    for (let dayMs = floorDay(bucketMs); dayMs < endMs; dayMs += DAY_MS) {
+      const over = dayMs + DAY_MS <= reachedMs;
+      const before = days.get(dayMs);
+      const fromMs = over ? dayMs : Math.max(dayMs, bucketMs);
+      const toMs = over ? dayMs + DAY_MS : endMs;
+      days.set(dayMs, {
+        fromMs: Math.min(before?.fromMs ?? fromMs, fromMs),
+        toMs: Math.max(before?.toMs ?? toMs, toMs),
+      });
+    }
   }
-  return [...days.values()].filter(({ fromMs, toMs }) => fromMs < toMs).sort((a, b) => a.fromMs - b.fromMs);
+  return [...days.values()].sort((a, b) => a.fromMs - b.fromMs);
 }
 
 async function reachedMs(tx: Transaction): Promise<number> {
