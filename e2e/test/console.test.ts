@@ -1,11 +1,10 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type Installation, startInstallation, waitFor } from "@sluice/testkit";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { accessibilityFaults, openChromium, openWatched } from "../src/browser.ts";
 
-jest.setTimeout(120_000);
 const run = promisify(execFile);
 const HOUR_MS = 3_600_000;
 const MAIN = [
