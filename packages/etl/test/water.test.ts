@@ -232,6 +232,22 @@ describe("the processing cycle", () => {
     expect((await hoursOf("DIST_1")).length).toBe(14);
   });
 
+  test("late data changes what the readings of the day after it are judged by, as a backfill would", async () => {
+    const spike = (i: number) => (i === 150 ? 14 : 10 + (i % 2) / 10);
+    await send("DIST_1", "flow_rate", minutely(atHour(10), NOW_MS), spike);
+    await cycle();
+    const found = () =>
+      rows("SELECT timestamp, severity FROM water_infrastructure.anomalies ORDER BY timestamp");
+    const before = await found();
+    expect(before.length).toBeGreaterThan(0);
+    await send("DIST_1", "flow_rate", minutely(atHour(-9), atHour(-7)), (i) => (i % 2) * 20);
+    await cycle();
+    const after = await snapshot();
+    expect(await found()).not.toEqual(before);
+    await backfill(2);
+    expect(await snapshot()).toEqual(after);
+  });
+
   test("TRAP: missing data is missing: no figures are made up, and its quality says so", async () => {
     await send("DIST_1", "flow_rate", minutely(atHour(10), atHour(12)), () => 5);
     await cycle();

@@ -113,7 +113,9 @@ function dueRanges(due: readonly DueBucket[], nodes: readonly WaterNode[], reach
   );
   const days = new Map<number, TimeRange>();
   for (const { sensorId, bucketMs } of due) {
-    const endMs = Math.min(reachedMs, bucketMs + (reachesMs.get(sensorId) ?? 0));
+    const reachMs = reachesMs.get(sensorId);
+    if (reachMs === undefined) continue;
+    const endMs = Math.min(reachedMs, bucketMs + reachMs);
     for (let dayMs = floorDay(bucketMs); dayMs < endMs; dayMs += DAY_MS) {
       const over = dayMs + DAY_MS <= reachedMs;
       const before = days.get(dayMs);
