@@ -5,6 +5,7 @@ import { benchDrain, INFLUX, POSTGRES } from "./drain.ts";
 import { benchE2e } from "./e2e.ts";
 import { benchEtl } from "./etl.ts";
 import { benchHttp } from "./http.ts";
+import { benchImport } from "./import.ts";
 import { benchMachines } from "./machines.ts";
 import { benchMosquitto } from "./mosquitto.ts";
 import { READINGS_PER_MESSAGE } from "./payload.ts";
@@ -22,6 +23,7 @@ Cases:
   api       newest values and 30-day charts over 10 million readings; [--readings N]
   scale     a backlog is stored by 1, 2 and 4 workers on 1 and 4 partitions
   etl       8.64 million readings of 1,000 sensors are rolled up, with 100,000 late ones; [--readings N]
+  import    CSV, line protocol and JSON lines against plain COPY of the same; [--readings N]
   machines  a machine's log is aggregated, twice; [--days N], by default a year of 10 million rows
 
 Example: npm run bench -- e2e --seconds 60 --json
@@ -59,6 +61,7 @@ const cases: Record<string, () => Promise<object>> = {
       say,
     ),
   api: () => benchApi({ readings: Number(values.readings), seconds: Math.min(seconds, 20) }, say),
+  import: () => benchImport({ readings: Number(values.readings) }, say),
   machines: () => benchMachines({ days: Number(values.days) }, say),
   scale: () => benchScale({ messages: Number(values.messages) }, say),
   influx: () => benchDrain(INFLUX, { messages: Number(values.messages) }, say),

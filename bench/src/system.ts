@@ -28,6 +28,8 @@ export interface System {
   createKey(id: string): Promise<string>;
   /** Makes an API key of a program that may read everything. */
   createReadKey(): Promise<string>;
+  /** Runs `./sluice <args>` against the installation; resolves with what it printed. */
+  sluice(...args: string[]): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -54,6 +56,7 @@ export async function openSystem(
     createKey: async (id) => (await createDevice(db, installation.pepper(), { id })).apiKey,
     createReadKey: async () =>
       (await createApiKey(db, installation.pepper(), { name: "bench", scopes: ["read"] })).key,
+    sluice: installation.sluice,
     costs: () => Object.fromEntries(processes.map(({ name, pid }) => [name, readProcessCost(pid)])),
     load: (options, brokerPort) => {
       const { hostname, port } = new URL(status.mqttUrl);
