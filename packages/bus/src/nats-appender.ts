@@ -3,21 +3,12 @@ import { InvalidInputError, OutageError } from "@sluice/shared-types";
 import { headers } from "nats";
 import { ensureStream, noteReached, readEnd, type StreamEnd } from "./nats-end.ts";
 import { classifyNats, findMessage, type NatsLink, natsFailureOf, natsName } from "./nats-stream.ts";
+import { createPublishQueue, QUEUE_WAIT_MS } from "./publish-queue.ts";
 
 const ENTRY_MESSAGES = 128;
 const ENTRY_BYTES = 256 * 1024;
-const QUEUE_BYTES = 64 * 1024 * 1024;
-const QUEUE_WAIT_MS = 5_000;
 const PUBLISH_TIMEOUT_MS = 3_000;
 const RETRY_MS = 100;
-
-interface Call {
-  messages: readonly string[];
-  bytes: number;
-  queuedMs: number;
-  resolve(ids: string[]): void;
-  reject(error: unknown): void;
-}
 
 /** Appends to one stream. */
 export interface NatsAppender {
@@ -38,10 +29,10 @@ export function createNatsAppender(link: NatsLink, stream: string): NatsAppender
   const encoder = new TextEncoder();
   let sequence = 0;
   let end: StreamEnd | undefined;
-  let queue: Call[] = [];
-  let queuedBytes = 0;
   let working: Promise<void> | undefined;
-  let closed = false;
+  const queue = createPublishQueue("nats", () => {
+    working ??= work();
+  });
 
   /** @returns the entry's id */
   async function append(messages: readonly string[], mustLand: boolean): Promise<string> {
@@ -115,8 +106,8 @@ export function createNatsAppender(link: NatsLink, stream: string): NatsAppender
 
   async function work(): Promise<void> {
     await new Promise((resume) => setImmediate(resume));
-    while (queue.length > 0) {
-      const calls = takeCalls();
+    while (queue.size() > 0) {
+      const calls = queue.take(ENTRY_MESSAGES, ENTRY_BYTES);
       const messages =
         calls.length === 1 ? (calls[0]?.messages ?? []) : calls.flatMap((call) => [...call.messages]);
       try {
@@ -132,62 +123,22 @@ export function createNatsAppender(link: NatsLink, stream: string): NatsAppender
         }
       } catch (error) {
         for (const call of calls) call.reject(refusal(error));
-        expire();
+        queue.expire();
       }
     }
     working = undefined;
   }
 
-  function takeCalls(): Call[] {
-    let count = 0;
-    let bytes = 0;
-    let size = 0;
-    for (const call of queue) {
-      size += call.messages.length;
-      bytes += call.bytes;
-      if (count > 0 && (size > ENTRY_MESSAGES || bytes > ENTRY_BYTES)) break;
-      queuedBytes -= call.bytes;
-      count++;
-    }
-    return queue.splice(0, count);
-  }
-
-  function expire(): void {
-    const since = Date.now() - QUEUE_WAIT_MS;
-    const old = queue.filter((call) => call.queuedMs < since);
-    queue = queue.filter((call) => call.queuedMs >= since);
-    for (const call of old) {
-      queuedBytes -= call.bytes;
-      call.reject(new OutageError("nats", "NATS does not take the append", 1_000));
-    }
-  }
-
-  const sweep = setInterval(expire, 1_000);
-  sweep.unref();
-
   return {
-    publish(messages) {
-      if (messages.length === 0) return Promise.resolve([]);
-      if (closed) return Promise.reject(new OutageError("nats", "the bus is closed"));
-      if (queuedBytes > QUEUE_BYTES)
-        return Promise.reject(new OutageError("nats", "too many appends wait", 1_000));
-      let bytes = 0;
-      for (const message of messages) bytes += message.length;
-      return new Promise((resolve, reject) => {
-        queue.push({ messages, bytes, queuedMs: Date.now(), resolve, reject });
-        queuedBytes += bytes;
-        working ??= work();
-      });
-    },
+    publish: queue.add,
     async close(timeoutMs) {
-      closed = true;
-      clearInterval(sweep);
       let timer: NodeJS.Timeout | undefined;
       const timeout = new Promise<void>((resume) => {
         timer = setTimeout(resume, timeoutMs);
       });
       await Promise.race([working, timeout]);
       clearTimeout(timer);
+      queue.close();
     },
   };
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { OutageError } from "@sluice/shared-types";
 import type { Redis } from "ioredis";
 import type { Log } from "./log.ts";
+import { type Call, createPublishQueue, QUEUE_WAIT_MS } from "./publish-queue.ts";
 import { APPEND } from "./redis-append-scripts.ts";
 import { classify, failureOf, whenReady } from "./redis-connection.ts";
 import { findRange } from "./redis-keys.ts";
@@ -12,10 +13,6 @@ const ENTRY_MESSAGES = 128;
 const ENTRY_BYTES = 256 * 1024;
 const APPEND_MESSAGES = 4_096;
 const APPEND_BYTES = 1024 * 1024;
-/** Held for appends that wait; beyond it publish refuses. */
-const QUEUE_BYTES = 64 * 1024 * 1024;
-/** How long a publish that was never sent waits for Redis before it is refused. */
-const QUEUE_WAIT_MS = 5_000;
 /** How long one look at the replicas takes; under the time after which a silent socket counts as dead. */
 const REPLICA_WAIT_MS = 1_000;
 /** How long Redis remembers the last sequence of a producer. */
@@ -29,14 +26,6 @@ export interface AppenderOptions {
   log: Log;
   replicas: number;
   aboveKnown: boolean;
-}
-
-interface Call {
-  messages: readonly string[];
-  bytes: number;
-  queuedMs: number;
-  resolve(ids: string[]): void;
-  reject(error: unknown): void;
 }
 
 interface Append {
@@ -72,60 +61,30 @@ export function createAppender(
   const producer = randomUUID();
   const idle: Lane[] = [];
   for (let lane = 0; lane < LANES; lane++) idle.push({ producer: `${producer}:${lane}`, sequence: 0 });
-  let queue: Call[] = [];
-  let queuedBytes = 0;
+  const queue = createPublishQueue("redis", schedule);
   let scheduled = false;
-  let closed = false;
   /** Last ordinal that was accepted here. */
   let reached = 0;
   const underWay = new Set<Promise<void>>();
-
-  function publish(messages: readonly string[]): Promise<string[]> {
-    if (messages.length === 0) return Promise.resolve([]);
-    if (closed) return Promise.reject(new OutageError("redis", "the bus is closed"));
-    if (queuedBytes > QUEUE_BYTES)
-      return Promise.reject(new OutageError("redis", "too many appends wait", 1_000));
-    let bytes = 0;
-    for (const message of messages) bytes += message.length;
-    return new Promise((resolve, reject) => {
-      queue.push({ messages, bytes, queuedMs: Date.now(), resolve, reject });
-      queuedBytes += bytes;
-      schedule();
-    });
-  }
 
   function schedule(): void {
     if (scheduled || idle.length === 0) return;
     scheduled = true;
     setImmediate(() => {
       scheduled = false;
-      while (queue.length > 0) {
+      while (queue.size() > 0) {
         const lane = idle.shift();
         if (!lane) return;
-        const sent: Promise<void> = send(lane, pack(takeCalls())).finally(() => {
-          underWay.delete(sent);
-          idle.push(lane);
-          if (queue.length > 0) schedule();
-        });
+        const sent: Promise<void> = send(lane, pack(queue.take(APPEND_MESSAGES, APPEND_BYTES))).finally(
+          () => {
+            underWay.delete(sent);
+            idle.push(lane);
+            if (queue.size() > 0) schedule();
+          },
+        );
         underWay.add(sent);
       }
     });
-  }
-
-  function takeCalls(): Call[] {
-    let messages = 0;
-    let bytes = 0;
-    let taken = 0;
-    for (const call of queue) {
-      messages += call.messages.length;
-      bytes += call.bytes;
-      if (taken > 0 && (messages > APPEND_MESSAGES || bytes > APPEND_BYTES)) break;
-      queuedBytes -= call.bytes;
-      taken++;
-    }
-    const calls = queue.slice(0, taken);
-    queue = taken === queue.length ? [] : queue.slice(taken);
-    return calls;
   }
 
   async function send(lane: Lane, append: Append): Promise<void> {
@@ -162,33 +121,14 @@ export function createAppender(
       throw new OutageError("redis", `only ${have} of ${replicas} replicas have the append`);
   }
 
-  /** While Redis is away: those that have waited too long and were never sent. */
-  function expire(): void {
-    const since = Date.now() - QUEUE_WAIT_MS;
-    const old = queue.filter((call) => call.queuedMs < since);
-    queue = queue.filter((call) => call.queuedMs >= since);
-    for (const call of old) {
-      queuedBytes -= call.bytes;
-      call.reject(new OutageError("redis", "Redis does not take the append", 1_000));
-    }
-  }
-  const sweep = setInterval(() => {
-    if (queue.length > 0) expire();
-  }, 1_000);
-  sweep.unref();
-
   return {
-    publish,
+    publish: queue.add,
     async close(timeoutMs) {
       const end = Date.now() + timeoutMs;
-      while ((queue.length > 0 || underWay.size > 0) && Date.now() < end && redis.status !== "end") {
+      while ((queue.size() > 0 || underWay.size > 0) && Date.now() < end && redis.status !== "end") {
         await new Promise((resume) => setTimeout(resume, 5));
       }
-      closed = true;
-      clearInterval(sweep);
-      const left = queue;
-      queue = [];
-      for (const call of left) call.reject(new OutageError("redis", "the bus was closed"));
+      queue.close();
     },
   };
 }

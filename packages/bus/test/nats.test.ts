@@ -84,11 +84,12 @@ describe("the NATS driver", () => {
     const reader = await bus.reader({ stream, group: "postgres", consumer: "c1", reclaimAfterMs: 500 });
     closing.push(reader.close);
     const texts: string[] = [];
-    for (let i = 0; i < 3; i++) {
+    // What is released may come again before the next one is there.
+    while (!texts.includes("after")) {
       const [entry] = await reader.read(1, 5_000);
       texts.push(...(entry?.messages ?? []));
       if (entry && entry.ordinal > 0) await reader.ack([outcome(entry)]);
-      else reader.release([entry?.id ?? ""]);
+      else if (entry) reader.release([entry.id]);
     }
     await waitFor(async () => (await bus.lag(stream)).entries === 2, patient);
     const left = await waitFor(async () => {
