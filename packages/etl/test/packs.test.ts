@@ -4,8 +4,16 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type Db, enablePack, openDb } from "@sluice/db";
-import { afterRollups, createEngine, createPacksJob, runBackfill, runLatest } from "@sluice/etl";
-import { readPacks } from "@sluice/packs";
+import {
+  afterRollups,
+  createEngine,
+  createJobs,
+  createPacksJob,
+  MACHINE_SCRIPTS,
+  runBackfill,
+  runLatest,
+} from "@sluice/etl";
+import { PRODUCT_JOBS, readPacks } from "@sluice/packs";
 import { usePostgres } from "@sluice/testkit";
 
 const HOUR_MS = 3_600_000;
@@ -128,4 +136,9 @@ test("its job computes hours and days, again without a change, and what comes la
   await runLatest(await afterRollups(engine()), job);
   const [day] = (await metrics()).filter(({ metric }) => metric === "degree_hours");
   expect(day?.value).toBeCloseTo(48 + 5, 1);
+});
+
+test("packs may name the jobs that there are, and no others", () => {
+  const names = [...createJobs(), ...MACHINE_SCRIPTS].map(({ name }) => name);
+  expect(PRODUCT_JOBS).toEqual(names);
 });

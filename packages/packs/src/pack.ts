@@ -34,6 +34,19 @@ export const Metric = z.strictObject({
   unit: z.string().max(20).default(""),
 });
 
+/** Jobs of the product that a pack may name: those of the ETL engine, and the machines' five. */
+export const PRODUCT_JOBS: readonly string[] = [
+  "hourly",
+  "daily",
+  "water",
+  "packs",
+  "etl_agg_sensor_stats",
+  "etl_agg_utilization",
+  "etl_agg_program_history",
+  "etl_agg_alerts",
+  "etl_agg_energy_daily",
+];
+
 /** A job that needs no code: figures per device and hour or day, into `bi.pack_metric`. */
 export const MetricJob = z.strictObject({
   name: Name,
@@ -61,15 +74,23 @@ export const AlertRule = z
     "out_of_range has min below max, the others a threshold",
   );
 
-/** A panel of a dashboard: a chart of fields, their newest values, or the rows that an endpoint answers with. */
+const Column = z.string().regex(/^[a-z_][a-z0-9_]*$/, "is the name of a column");
+
+/** A panel of a dashboard: a chart of fields, their newest values, or rows of a table. */
 export const Panel = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("chart"), title: Title, fields: z.array(Field).min(1) }),
   z.strictObject({ kind: z.literal("latest"), title: Title, fields: z.array(Field).min(1) }),
   z.strictObject({
     kind: z.literal("table"),
     title: Title,
-    endpoint: z.string().startsWith("/api/"),
-    columns: z.array(z.string().min(1)).min(1),
+    /** A table or view of the database. */
+    from: z
+      .string()
+      .regex(/^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$/, "is a table or view: name or schema.name"),
+    /** Only rows with these values. */
+    where: z.record(Column, z.string()).default({}),
+    /** The newest rows by the first of them come first. */
+    columns: z.array(Column).min(1),
   }),
 ]);
 
@@ -85,15 +106,19 @@ export const PackFile = z.strictObject({
   deviceTypes: z.array(z.string().min(1).max(50)).default([]),
   sensorTypes: z.array(SensorType).min(1),
   /** Names of jobs that the product has, and jobs that are data. */
-  jobs: z.array(z.union([Name, MetricJob])).default([]),
+  jobs: z.array(z.union([z.string(), MetricJob])).default([]),
   alertRules: z.array(AlertRule).default([]),
 });
 
 /** A whole pack, as it is read from its folder and kept when it is enabled. */
 export const Pack = PackFile.extend({ dashboards: z.array(Dashboard), simulator: Simulator }).superRefine(
-  ({ sensorTypes, simulator, dashboards, alertRules }, context) => {
+  ({ sensorTypes, simulator, dashboards, alertRules, jobs }, context) => {
     const fields = new Set(sensorTypes.flatMap((type) => type.fields));
     const said = (message: string) => context.addIssue({ code: "custom", message });
+    for (const job of jobs) {
+      if (typeof job === "string" && !PRODUCT_JOBS.includes(job))
+        said(`jobs: there is no job '${job}'; there are ${PRODUCT_JOBS.join(", ")}`);
+    }
     for (const device of simulator.devices) {
       for (const field of Object.keys(device.fields)) {
         if (!fields.has(field)) said(`simulator: no sensor type has the field '${field}' of ${device.id}`);
@@ -117,5 +142,6 @@ export const Pack = PackFile.extend({ dashboards: z.array(Dashboard), simulator:
 
 export type SensorType = z.output<typeof SensorType>;
 export type MetricJob = z.output<typeof MetricJob>;
+export type Panel = z.output<typeof Panel>;
 export type Dashboard = z.output<typeof Dashboard>;
 export type Pack = z.output<typeof Pack>;

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { grafanaName, toGrafanaDashboard } from "./grafana-dashboard.ts";
 import type { Pack } from "./pack.ts";
 import { PackError, readPack, readPacks } from "./read-packs.ts";
 import { createSimulatedDevices } from "./simulate-device.ts";
@@ -37,11 +38,23 @@ describe("packs", () => {
     await expect(readPack(copy)).rejects.toThrow(/min is not below max/);
     await writeFile(path, JSON.stringify({ ...good, sensorTypes: good.sensorTypes.slice(1) }));
     await expect(readPack(copy)).rejects.toThrow(/no sensor type has the field 'flow_rate'/);
+    await writeFile(path, JSON.stringify({ ...good, jobs: ["hourl"] }));
+    await expect(readPack(copy)).rejects.toThrow(/there is no job 'hourl'; there are hourly, daily, water/);
     await writeFile(path, "{");
     await expect(readPack(copy)).rejects.toThrow(PackError);
     await writeFile(path, JSON.stringify({ ...good, name: "other" }));
     await expect(readPacks(folder)).rejects.toThrow(/named 'other'/);
   });
+});
+
+test("their dashboards are among those that Grafana is given, as ./sluice packs grafana writes them", async () => {
+  const given = fileURLToPath(new URL("../../../deploy/grafana/dashboards/", import.meta.url));
+  for (const pack of packs) {
+    for (const dashboard of pack.dashboards) {
+      const file = join(given, `${grafanaName(pack, dashboard)}.json`);
+      expect(JSON.parse(await readFile(file, "utf8"))).toEqual(toGrafanaDashboard(pack, dashboard));
+    }
+  }
 });
 
 describe("simulated devices", () => {

@@ -1,7 +1,11 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { disablePack, enablePack, listEnabledPacks } from "@sluice/db";
+import { grafanaName, type Pack, toGrafanaDashboard } from "@sluice/packs";
 import Table from "cli-table3";
 import { Command } from "commander";
 import { CommandError } from "../command-error.ts";
+import { ROOT } from "../environment.ts";
 import { connectFor } from "../installation.ts";
 import { printJson, printLine } from "../output.ts";
 import { getPack, listPacks, packsFolder } from "../packs/find-pack.ts";
@@ -12,6 +16,7 @@ again brings it up to date. See docs/packs.md.
 
 Examples:
   $ ./sluice packs list
+  $ ./sluice packs show water-network
   $ ./sluice packs enable water-network
   $ ./sluice demo water`;
 
@@ -25,6 +30,34 @@ export function packsCommand(): Command {
       .description("every pack, and which are enabled")
       .option("--json", "print JSON")
       .action(list),
+  );
+  command.addCommand(
+    new Command("show")
+      .description("what is in a pack: sensor types, jobs, alert rules, dashboards, simulated devices")
+      .argument("<pack>", "name of a pack")
+      .option("--json", "print JSON")
+      .action(async (name: string, { json }: { json?: boolean }) => {
+        const pack = await getPack(name);
+        if (json) printJson(pack);
+        else show(pack);
+      }),
+  );
+  command.addCommand(
+    new Command("grafana")
+      .description("write the dashboards of packs as Grafana reads them from a folder")
+      .argument("[packs...]", "names of packs (default: all)")
+      .option("--to <folder>", "where to", join(ROOT, "deploy/grafana/dashboards"))
+      .action(async (names: string[], { to }: { to: string }) => {
+        const packs = names.length === 0 ? await listPacks() : await Promise.all(names.map(getPack));
+        await mkdir(to, { recursive: true });
+        for (const pack of packs) {
+          for (const dashboard of pack.dashboards) {
+            const file = join(to, `${grafanaName(pack, dashboard)}.json`);
+            await writeFile(file, `${JSON.stringify(toGrafanaDashboard(pack, dashboard), null, 2)}\n`);
+            printLine(file);
+          }
+        }
+      }),
   );
   command.addCommand(
     new Command("enable")
@@ -53,6 +86,37 @@ export function packsCommand(): Command {
       }),
   );
   return command;
+}
+
+function show({ title, description, sensorTypes, jobs, alertRules, dashboards, simulator }: Pack): void {
+  const section = (name: string, lines: readonly string[]) => {
+    if (lines.length > 0) printLine(`\n${name}\n${lines.map((line) => `  ${line}`).join("\n")}`);
+  };
+  const range = (min = "", max = "") => (min + max === "" ? "" : ` ${min}..${max}`);
+  printLine(`${title}: ${description}`);
+  section(
+    "sensor types",
+    sensorTypes.map(
+      ({ name, fields, unit, min, max }) =>
+        `${name}${range(min?.toString(), max?.toString())} ${unit}: ${fields.join(", ")}`,
+    ),
+  );
+  section(
+    "jobs",
+    jobs.map((job) => (typeof job === "string" ? job : `${job.name}, every ${job.bucket}, as data`)),
+  );
+  section(
+    "alert rules",
+    alertRules.map(({ name, severity, condition }) => `${name} (${condition}, ${severity})`),
+  );
+  section(
+    "dashboards",
+    dashboards.map((dashboard) => `${dashboard.title}: ${dashboard.panels.map((p) => p.title).join(", ")}`),
+  );
+  section(
+    "simulated devices",
+    simulator.devices.map(({ id, count, type }) => `${count} x ${id} (${type})`),
+  );
 }
 
 async function list({ json }: { json?: boolean }, self: Command): Promise<void> {
