@@ -81,9 +81,14 @@ test("each of the five names runs for a day, a range, or everything, and again w
   const dry = await sluice(["etl", "run", "etl_agg_alerts", "2022-02-03", "--dry-run"]);
   expect(dry.out).toContain("alerts_detail: 1 rows to insert, 0 to change, 0 to take away");
   expect(await days("alerts_detail", "day")).toEqual([]);
+  const [token = ""] = /etl-agg-alerts-machine-1-\S+/.exec(dry.out) ?? [];
+  expect(await sluice(["etl", "run", "etl_agg_alerts", "--apply", token])).toMatchObject({
+    code: 0,
+    out: "applied: 3 rows\n",
+  });
   expect(await sluice(["etl", "run", "etl_agg_alerts", "2022-02-03"])).toMatchObject({
     code: 0,
-    out: "etl-agg-alerts-machine-1: 1 windows, 3 rows, 3 inserted or changed\n",
+    out: "etl-agg-alerts-machine-1: 1 windows, 3 rows, 0 inserted or changed\n",
   });
   expect(await days("alerts_detail", "day")).toEqual(["03"]);
   expect(await sluice(["etl", "run", "etl_agg_energy_daily", "2022-02-02", "2022-02-04"])).toMatchObject({

@@ -8,7 +8,6 @@ import {
   type TimeRange,
   type Transaction,
 } from "@sluice/db";
-import type { Engine } from "./engine.ts";
 import type { Job } from "./job.ts";
 import { cutWindows } from "./windows.ts";
 
@@ -36,7 +35,8 @@ export async function planRuns(db: Db, runs: readonly PlannedRun[], signal: Abor
   let plan: Plan | undefined;
   try {
     await db.transaction(async (tx) => {
-      plan = await computePlan(tx, runs, signal);
+      const { token, changes } = await computePlan(tx, runs, signal);
+      plan = { token, changes };
       throw new Undo();
     }, LIMITS);
   } catch (error) {
@@ -46,13 +46,22 @@ export async function planRuns(db: Db, runs: readonly PlannedRun[], signal: Abor
   return plan;
 }
 
-/** Applies exactly the plan of `token`, all of it or nothing. @throws PlanChangedError where it would not be that */
-export async function applyPlan(engine: Engine, runs: readonly PlannedRun[], token: string): Promise<Plan> {
-  return engine.db.transaction(async (tx) => {
-    const plan = await computePlan(tx, runs, engine.signal, true);
+/**
+ * Applies exactly the plan that {@link planRuns} gave `token` to, all of it or nothing. @throws PlanChangedError where it
+ * would not be that
+ */
+export async function applyPlan(
+  db: Db,
+  runs: readonly PlannedRun[],
+  token: string,
+  signal: AbortSignal,
+): Promise<Plan> {
+  return db.transaction(async (tx) => {
+    const { loads, ...plan } = await computePlan(tx, runs, signal);
     if (plan.token !== token) {
       throw new PlanChangedError("what would change is not what was shown: look at it again with --dry-run");
     }
+    for (const load of loads) await load();
     return plan;
   }, LIMITS);
 }
@@ -63,24 +72,24 @@ async function computePlan(
   tx: Transaction,
   runs: readonly PlannedRun[],
   signal: AbortSignal,
-  load = false,
-): Promise<Plan> {
+): Promise<Plan & { loads: (() => Promise<unknown>)[] }> {
   await lockRollups(tx);
   const changes: RowChange[] = [];
+  const loads: (() => Promise<unknown>)[] = [];
   for (const { job, range } of runs) {
     for (const window of cutWindows(range, job.windowMs)) {
       const outputs = job.transform(await job.extract({ tx, signal }, window), window);
       for (const { table, rows, gone = [] } of outputs) {
         changes.push(...(await diffRows(tx, table, rows)), ...(await diffDeletes(tx, table, gone)));
       }
-      if (load) await job.load(tx, outputs);
+      loads.push(() => job.load(tx, outputs));
     }
   }
   const ranges = runs.map(({ job, range }) => [job.name, range.fromMs, range.toMs]);
   const digest = createHash("sha256")
     .update(JSON.stringify([ranges, changes]))
     .digest("hex");
-  return { token: `${tokenHead(runs)}.${digest.slice(0, 24)}`, changes };
+  return { token: `${tokenHead(runs)}.${digest.slice(0, 24)}`, changes, loads };
 }
 
 /** The ranges are in the token: `--apply` works on those that were shown, not on what the clock says by then. */

@@ -206,7 +206,8 @@ describe("engine", () => {
     const runs = [{ job, range: { fromMs: NOW_MS - 2.5 * HOUR_MS, toMs: NOW_MS - 0.5 * HOUR_MS } }];
     await runRange(engineOf(), job, { fromMs: NOW_MS - 2.5 * HOUR_MS, toMs: NOW_MS - 1.5 * HOUR_MS });
     await db.execute("UPDATE bi.hourly_sensor_agg SET avg_value = 99");
-    const plan = await planRuns(db, runs, new AbortController().signal);
+    const { signal } = new AbortController();
+    const plan = await planRuns(db, runs, signal);
     expect(await stored()).toEqual([99]);
     expect(plan.changes).toMatchObject([
       { table: "bi.hourly_sensor_agg", old: { avg_value: 99 }, new: { avg_value: 12 } },
@@ -215,10 +216,10 @@ describe("engine", () => {
     await db.execute("UPDATE bi.hourly_sensor_agg SET avg_value = 98");
     const parsed = parseToken(plan.token, [job]);
     expect(parsed).toEqual(runs);
-    await expect(applyPlan(engineOf(), parsed ?? [], plan.token)).rejects.toThrow(/not what was shown/);
+    await expect(applyPlan(db, parsed ?? [], plan.token, signal)).rejects.toThrow(/not what was shown/);
     expect(await stored()).toEqual([98]);
     await db.execute("UPDATE bi.hourly_sensor_agg SET avg_value = 99");
-    await applyPlan(engineOf(), runs, plan.token);
+    await applyPlan(db, runs, plan.token, signal);
     expect(await stored()).toEqual([12, 13]);
   });
 

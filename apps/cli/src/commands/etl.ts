@@ -137,13 +137,17 @@ function runnable(name: string, description: string, jobsOf: (given: string[]) =
 
 /** A job of machines: its days are arguments, and none of the flags of other jobs is for it. */
 function runForMachines(command: Command, name: string, days: string[]): Promise<void> {
-  const { machine, json, dryRun, ...others } = command.opts<RunFlags & { machine?: string }>();
+  const { machine, json, dryRun, apply, ...others } = command.opts<RunFlags & { machine?: string }>();
   const strange = Object.keys(others).find((flag) => command.getOptionValueSource(flag) === "cli");
   if (strange !== undefined)
     throw new CommandError(`${name} takes its days as arguments, and no --${strange}`, 2);
   return withDb(command, (db) =>
     interruptible((signal) =>
-      runMachineScripts(db, { name, days, machine, dryRun: dryRun === true, json: json === true }, signal),
+      runMachineScripts(
+        db,
+        { name, days, machine, dryRun: dryRun === true, apply, json: json === true },
+        signal,
+      ),
     ),
   );
 }

@@ -2,23 +2,20 @@ import { randomUUID } from "node:crypto";
 import { type Db, findWatermark, type TimeRange } from "@sluice/db";
 import {
   afterRollups,
-  applyPlan,
   backfillRange,
   createEngine,
   type Engine,
   type Job,
   type JobResult,
   latestRange,
-  PlanChangedError,
   type PlannedRun,
-  parseToken,
   planRuns,
   runBackfill,
   runLatest,
   runRange,
 } from "@sluice/etl";
-import { CommandError } from "../command-error.ts";
-import { note, printJson, printLine } from "../output.ts";
+import { note, printJson } from "../output.ts";
+import { applyToken } from "./apply-token.ts";
 import { printPlan, printResults } from "./print-results.ts";
 
 /** What a command of `sluice etl` is to run. */
@@ -41,7 +38,7 @@ const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 export async function executeRun(db: Db, run: EtlRun, signal: AbortSignal): Promise<void> {
   const holder = `cli ${randomUUID()}`;
   const base = createEngine({ db, log: QUIET, signal, holder, trigger: "manual" });
-  if (run.apply !== undefined) return applyToken(base, run, run.apply);
+  if (run.apply !== undefined) return applyToken(db, run.jobs, { token: run.apply, json: run.json, signal });
   const engine = await afterRollups(base);
   if (run.dryRun) return showPlan(engine, run);
   const results: JobResult[] = [];
@@ -90,18 +87,4 @@ async function showPlan(engine: Engine, run: EtlRun): Promise<void> {
   if (run.json)
     printJson({ command: run.name, dryRun: true, ...plan, ...(deletes === undefined ? {} : { deletes }) });
   else printPlan(run.name, plan, deletes);
-}
-
-async function applyToken(engine: Engine, { jobs, json }: EtlRun, token: string): Promise<void> {
-  const runs = parseToken(token, jobs);
-  if (runs === undefined)
-    throw new CommandError(`--apply: '${token}' is no token of a dry run of this command`, 2);
-  try {
-    const plan = await applyPlan(engine, runs, token);
-    if (json) printJson({ applied: true, ...plan });
-    else printLine(`applied: ${plan.changes.length} rows`);
-  } catch (error) {
-    if (error instanceof PlanChangedError) throw new CommandError(error.message, 1, { cause: error });
-    throw error;
-  }
 }

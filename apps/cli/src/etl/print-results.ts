@@ -18,8 +18,8 @@ export function printResults(results: readonly JobResult[], deleted: number | un
   if (deleted !== undefined) printLine(`cleanup: ${deleted} rows deleted`);
 }
 
-/** Prints, per table, the rows that would come and those whose values would change, old and new; how to apply it, if at all. */
-export function printPlan(command: string | undefined, plan: Plan, deletes: number | undefined): void {
+/** Prints, per table, the rows that would come and those whose values would change, old and new, and how to apply it. */
+export function printPlan(command: string, plan: Plan, deletes: number | undefined): void {
   for (const [table, changes] of groupByTable(plan.changes)) {
     const inserts = changes.filter((change) => change.old === null);
     const updates = changes.filter((change) => change.old !== null && change.new !== null);
@@ -32,8 +32,7 @@ export function printPlan(command: string | undefined, plan: Plan, deletes: numb
   }
   if (deletes !== undefined) printLine(`cleanup: ${deletes} rows to delete`);
   if (plan.changes.length === 0) printLine("nothing to change");
-  else if (command !== undefined)
-    printLine(`\nto do exactly this: ./sluice etl ${command} --apply ${plan.token}`);
+  else printLine(`\nto do exactly this: ./sluice etl ${command} --apply ${plan.token}`);
 }
 
 function groupByTable(changes: readonly RowChange[]): Map<string, RowChange[]> {

@@ -7,6 +7,7 @@ import {
   type Extent,
   listLoggedMachines,
   listMachineRuns,
+  listMachineTasks,
   MACHINE_SCRIPTS,
   type MachineScript,
   type MachineWork,
@@ -17,6 +18,7 @@ import { createConfig, loadConfig } from "@sluice/service-kit";
 import { CommandError } from "../command-error.ts";
 import { environment } from "../environment.ts";
 import { note, printJson } from "../output.ts";
+import { applyToken } from "./apply-token.ts";
 import { printPlan, printResults } from "./print-results.ts";
 
 /** Name of the run that does what is due of all five. */
@@ -36,6 +38,8 @@ export interface MachineRun {
   machine?: string | undefined;
   /** Only show what would change. */
   dryRun: boolean;
+  /** Token of a dry run that is to be applied. */
+  apply?: string | undefined;
   json: boolean;
 }
 
@@ -54,7 +58,8 @@ export async function runMachineScripts(db: Db, run: MachineRun, signal: AbortSi
     const log = { debug() {}, info() {}, warn() {}, error() {} };
     const engine = createEngine({ db, log, signal, holder: `cli ${randomUUID()}`, trigger: "manual" });
     const work = { scripts: scriptsOf(run.name), machines, extent };
-    if (run.dryRun) return await showPlan(engine, work, run, (await stores.target()) ?? db);
+    if (run.dryRun || run.apply !== undefined)
+      return await planOrApply(engine, work, run, (await stores.target()) ?? db);
     const results = await runMachines(engine, work, progress);
     if (run.json) printJson({ command: run.name, results });
     else printResults(results, undefined);
@@ -66,10 +71,18 @@ export async function runMachineScripts(db: Db, run: MachineRun, signal: AbortSi
   }
 }
 
-async function showPlan(engine: Engine, work: MachineWork, { name, json }: MachineRun, figures: Db) {
-  const { changes } = await planRuns(figures, await listMachineRuns(engine, work), engine.signal);
-  if (json) printJson({ command: name, dryRun: true, changes });
-  else printPlan(undefined, { token: "", changes }, undefined);
+/** In one transaction of the database that the figures go to. */
+async function planOrApply(base: Engine, asked: MachineWork, run: MachineRun, figures: Db) {
+  const engine = { ...base, db: figures };
+  const work = { ...asked, machines: asked.machines.map((machine) => ({ ...machine, target: undefined })) };
+  const { signal } = engine;
+  if (run.apply !== undefined) {
+    const jobs = listMachineTasks(engine, work).map(({ job }) => job);
+    return applyToken(figures, jobs, { token: run.apply, json: run.json, signal });
+  }
+  const plan = await planRuns(figures, await listMachineRuns(engine, work), signal);
+  if (run.json) printJson({ command: run.name, dryRun: true, ...plan });
+  else printPlan(`run ${run.name}`, plan, undefined);
 }
 
 const scriptsOf = (name: string): readonly MachineScript[] =>

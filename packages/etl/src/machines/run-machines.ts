@@ -2,6 +2,7 @@ import { dueDays } from "@sluice/analytics";
 import { listJobDays, type TimeRange } from "@sluice/db";
 import type { PlannedRun } from "../dry-run.ts";
 import type { Engine } from "../engine.ts";
+import type { Job } from "../job.ts";
 import { type JobResult, type OnWindow, runRange } from "../run-job.ts";
 import { alerts } from "./alerts.ts";
 import { energyDaily } from "./energy-daily.ts";
@@ -33,15 +34,29 @@ export interface MachineWork {
   readonly extent: Extent;
 }
 
-/** The jobs and ranges of some work, for a dry run in the database that the figures go to. */
+/** A script with a machine that has what it needs, and the job of the two. */
+export interface MachineTask {
+  readonly script: MachineScript;
+  readonly machine: LoggedMachine;
+  readonly job: Job;
+}
+
+/** Every script with every machine that has what it needs, in the order in which they are done. */
+export const listMachineTasks = (
+  { now }: Engine,
+  { scripts, machines }: Omit<MachineWork, "extent">,
+): MachineTask[] =>
+  scripts.flatMap((script) =>
+    machines
+      .filter((machine) => suits(script, machine))
+      .map((machine) => ({ script, machine, job: createMachineJob(script, machine, now) })),
+  );
+
+/** The jobs and ranges of some work, for a dry run. */
 export async function listMachineRuns(engine: Engine, work: MachineWork): Promise<PlannedRun[]> {
   const runs: PlannedRun[] = [];
-  for (const script of work.scripts) {
-    for (const machine of work.machines) {
-      if (!suits(script, machine)) continue;
-      const job = createMachineJob(script, machine, engine.now);
-      for (const range of await rangesOf(engine, script, machine, work.extent)) runs.push({ job, range });
-    }
+  for (const { script, machine, job } of listMachineTasks(engine, work)) {
+    for (const range of await rangesOf(engine, script, machine, work.extent)) runs.push({ job, range });
   }
   return runs;
 }
@@ -53,15 +68,12 @@ export async function runMachines(
   onWindow?: OnWindow,
 ): Promise<JobResult[]> {
   const results: JobResult[] = [];
-  for (const script of work.scripts) {
-    for (const machine of work.machines) {
-      if (engine.signal.aborted || !suits(script, machine)) continue;
-      const job = createMachineJob(script, machine, engine.now);
-      const total: JobResult = { job: job.name, windows: 0, rows: 0, changed: 0, failed: [], busy: 0 };
-      for (const range of await rangesOf(engine, script, machine, work.extent))
-        add(total, await runRange(engine, job, range, onWindow));
-      results.push(total);
-    }
+  for (const { script, machine, job } of listMachineTasks(engine, work)) {
+    if (engine.signal.aborted) break;
+    const total: JobResult = { job: job.name, windows: 0, rows: 0, changed: 0, failed: [], busy: 0 };
+    for (const range of await rangesOf(engine, script, machine, work.extent))
+      add(total, await runRange(engine, job, range, onWindow));
+    results.push(total);
   }
   return results;
 }

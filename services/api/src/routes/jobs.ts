@@ -91,7 +91,7 @@ export function addJobRoutes(app: App, deps: Deps): void {
         const runs = parseToken(body.apply, jobs);
         if (runs === undefined)
           throw new Refusal(400, "apply: is no token of a dry run", { code: "invalid" });
-        const { changes } = await applyPlan(base, runs, body.apply).catch((error: unknown) => {
+        const { changes } = await applyPlan(db, runs, body.apply, stop.signal).catch((error: unknown) => {
           if (error instanceof PlanChangedError) throw new Refusal(409, error.message, { code: "conflict" });
           throw error;
         });
