@@ -160,6 +160,28 @@ test("what was deleted on purpose is taken out of InfluxDB, and never sent back"
   await db.execute("TRUNCATE tombstone");
 });
 
+test("deleting takes neither what stands between unwanted points nor a series with more tags, in few requests", async () => {
+  const atUs = (minute: number) => (FROM_MS + minute * 60_000) * 1000;
+  const line = (minute: number, fields: string, tags = "") =>
+    `air,device_id=d2${tags} ${fields} ${atUs(minute)}`;
+  const extra = [1, 2, 3, 6, 7].map((minute) => line(minute, `temperature=${minute}`));
+  await influx.write([...extra, line(4, 'note="between"'), line(2, 'note="beside"', ",rack=1")]);
+  let requests = 0;
+  const counting: Influx = {
+    ...influx,
+    deleteRange: (range) => {
+      requests++;
+      return influx.deleteRange(range);
+    },
+  };
+  const mend = createMender(db, counting, { extra: "delete", publish: async () => {} });
+  await reconcile(db, influx, RANGE, { signal, onDifferent: async (found) => void (await mend(found)) });
+  const notes = await influx.query("SELECT note FROM air");
+  expect(notes.flatMap(({ rows }) => rows.map(({ note }) => note))).toEqual(["beside", "between"]);
+  expect(await influx.query("SELECT temperature FROM air")).toEqual([]);
+  expect(requests).toBe(2);
+});
+
 test("what PostgreSQL's retention has taken away is not missed", async () => {
   await db.execute(
     `INSERT INTO retention_horizon (sensor_id, horizon)

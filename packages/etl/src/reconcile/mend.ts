@@ -2,6 +2,7 @@ import { type Db, findDeviceFacts, listTombstones, type StoredReading } from "@s
 import { createPointWriter, fieldNameOf, type Influx, influxQl, type Point } from "@sluice/influx";
 import { encodeMessage } from "@sluice/shared-types";
 import type { InfluxSource } from "../influx-hours.ts";
+import { deletePoints } from "./delete-points.ts";
 import { type InfluxReading, listMeasurements } from "./influx-readings.ts";
 import type { DoubtfulStretch } from "./reconcile.ts";
 
@@ -165,30 +166,4 @@ function encode(
     },
     JSON.stringify(samples.map(([timeUs, data]) => ({ ts: new Date(timeUs / 1000).toISOString(), data }))),
   );
-}
-
-/** Deletes the points and puts back what else was in them. */
-async function deletePoints(influx: Influx, extra: readonly InfluxReading[]): Promise<void> {
-  const points = new Map<string, InfluxReading[]>();
-  for (const reading of extra) {
-    const key = `${reading.timeUs}\n${reading.measurement}\n${JSON.stringify(reading.tags)}`;
-    points.set(key, [...(points.get(key) ?? []), reading]);
-  }
-  for (const readings of points.values()) {
-    const [first] = readings;
-    if (!first) continue;
-    const { measurement, tags, timeUs } = first;
-    const where = Object.entries(tags).map(([name, value]) => `${quoted(name)} = ${influxQl`${value}`}`);
-    const [series] = await influx.query(
-      `SELECT * FROM ${quoted(measurement)} WHERE time = ${influxQl`${BigInt(timeUs) * 1000n}`} AND ${where.join(" AND ")} GROUP BY *`,
-    );
-    const gone = new Set(readings.map(({ column }) => column));
-    const left = Object.entries(series?.rows[0] ?? {}).filter(
-      ([column, value]) => column !== "time" && value !== null && !gone.has(column),
-    );
-    await influx.deleteRange({ measurement, tags, fromUs: timeUs, toUs: timeUs + 1 });
-    if (left.length === 0) continue;
-    const fields = Object.fromEntries(left) as Record<string, string | number | boolean>;
-    await createPointWriter(influx, BATCH).write([{ measurement, tags, fields, timeUs }]);
-  }
 }
