@@ -9,7 +9,7 @@ import { openRotatingFile } from "./rotating-file.ts";
  * A young generation that holds what is in flight, so that it dies there, and little more: a storm of ten thousand
  * connections stays below 250 MB. An old one that is collected before it grows large.
  */
-const NODE_FLAGS = ["--enable-source-maps", "--max-semi-space-size=16", "--max-old-space-size=512"];
+const NODE_FLAGS = ["--enable-source-maps", "--max-semi-space-size=32", "--max-old-space-size=512"];
 
 /** What is needed to run a service process. */
 export interface ServiceProcess {
