@@ -7,24 +7,13 @@ export const METRICS_TABLE: DerivedTable = {
   name: "water_infrastructure.computed_metrics",
   keys: { node_id: "text", time_window: "text", window_start: "timestamptz" },
   values: {
-    window_end: "timestamptz",
-    avg_flow_rate: "numeric",
-    min_flow_rate: "numeric",
-    max_flow_rate: "numeric",
-    total_volume: "numeric",
-    flow_variance: "numeric",
-    avg_pressure: "numeric",
-    min_pressure: "numeric",
-    max_pressure: "numeric",
-    pressure_variance: "numeric",
-    avg_temperature: "numeric",
-    min_temperature: "numeric",
-    max_temperature: "numeric",
-    reading_count: "int",
-    data_completeness: "numeric",
-    anomaly_count: "int",
-    quality_score: "numeric",
-    computation_version: "text",
+    ...columns("timestamptz", "window_end"),
+    ...columns("numeric", "avg_flow_rate", "min_flow_rate", "max_flow_rate", "total_volume", "flow_variance"),
+    ...columns("numeric", "avg_pressure", "min_pressure", "max_pressure", "pressure_variance"),
+    ...columns("numeric", "avg_temperature", "min_temperature", "max_temperature"),
+    ...columns("numeric", "data_completeness", "quality_score"),
+    ...columns("int", "reading_count", "anomaly_count"),
+    ...columns("text", "computation_version"),
   },
 };
 
@@ -33,14 +22,15 @@ export const QUALITY_TABLE: DerivedTable = {
   name: "water_infrastructure.data_quality_metrics",
   keys: { node_id: "text", check_timestamp: "timestamptz", time_window: "text" },
   values: {
-    completeness_score: "numeric",
-    validity_score: "numeric",
-    consistency_score: "numeric",
-    overall_quality_score: "numeric",
-    missing_data_points: "int",
-    invalid_values: "int",
-    outliers_detected: "int",
-    quality_issues: "jsonb",
+    ...columns(
+      "numeric",
+      "completeness_score",
+      "validity_score",
+      "consistency_score",
+      "overall_quality_score",
+    ),
+    ...columns("int", "missing_data_points", "invalid_values", "outliers_detected"),
+    ...columns("jsonb", "quality_issues"),
   },
 };
 
@@ -49,13 +39,9 @@ export const ANOMALY_TABLE: DerivedTable = {
   name: "water_infrastructure.anomalies",
   keys: { node_id: "text", measurement_type: "text", timestamp: "timestamptz" },
   values: {
-    anomaly_type: "text",
-    severity: "text",
-    actual_value: "numeric",
-    expected_value: "numeric",
-    deviation_percentage: "numeric",
-    detection_method: "text",
-    metadata: "jsonb",
+    ...columns("text", "anomaly_type", "severity", "detection_method"),
+    ...columns("numeric", "actual_value", "expected_value", "deviation_percentage"),
+    ...columns("jsonb", "metadata"),
   },
 };
 
@@ -64,73 +50,50 @@ export const EFFICIENCY_TABLE: DerivedTable = {
   name: "water_infrastructure.network_efficiency",
   keys: { time_window: "text", window_start: "timestamptz" },
   values: {
-    window_end: "timestamptz",
-    total_input_volume: "numeric",
-    total_output_volume: "numeric",
-    total_loss_volume: "numeric",
-    efficiency_percentage: "numeric",
-    zone_metrics: "jsonb",
-    leak_hints: "jsonb",
-    active_nodes: "int",
-    total_nodes: "int",
-    network_availability: "numeric",
-    total_anomalies: "int",
-    critical_anomalies: "int",
-    anomaly_zones: "jsonb",
+    ...columns("timestamptz", "window_end"),
+    ...columns("numeric", "total_input_volume", "total_output_volume", "total_loss_volume"),
+    ...columns("numeric", "efficiency_percentage", "network_availability"),
+    ...columns("jsonb", "zone_metrics", "leak_hints", "anomaly_zones"),
+    ...columns("int", "active_nodes", "total_nodes", "total_anomalies", "critical_anomalies"),
   },
 };
+
+function columns(type: string, ...names: string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, type]));
+}
 
 /** Instants as they come out of JSON. */
 const instant = (column: string) => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
-/** Which part of a table a run makes anew: windows of a length that begin in a range (or end, with `byEnd`). */
+/** Which part of a table a run makes anew: windows of a length that begin in a range. */
 export interface WindowsOf extends TimeRange {
   timeWindow: string;
 }
 
-/** Keys of {@link METRICS_TABLE} with windows that begin in the ranges. */
-export function listMetricKeys(db: Queries, windows: readonly WindowsOf[]): Promise<DerivedRow[]> {
-  return listKeys(
-    db,
-    `SELECT node_id, t.time_window, ${instant("window_start")} AS window_start
-       FROM water_infrastructure.computed_metrics t
-       JOIN w ON t.time_window = w.time_window AND t.window_start >= w.from_time AND t.window_start < w.to_time`,
-    windows,
+/** Keys of a table with windows that begin in the ranges; {@link QUALITY_TABLE} names a window by its end. */
+export function listWindowKeys(
+  db: Queries,
+  table: DerivedTable,
+  windows: readonly WindowsOf[],
+): Promise<DerivedRow[]> {
+  const keys = Object.entries(table.keys).map(([name, type]) =>
+    type === "timestamptz" ? `${instant(`t.${name}`)} AS ${name}` : `t.${name}`,
   );
-}
-
-/** Keys of {@link QUALITY_TABLE} with windows that end in the ranges, their beginning excluded. */
-export function listQualityKeys(db: Queries, windows: readonly WindowsOf[]): Promise<DerivedRow[]> {
-  return listKeys(
-    db,
-    `SELECT node_id, t.time_window, ${instant("check_timestamp")} AS check_timestamp
-       FROM water_infrastructure.data_quality_metrics t
-       JOIN w ON t.time_window = w.time_window AND t.check_timestamp > w.from_time AND t.check_timestamp <= w.to_time`,
-    windows,
-  );
-}
-
-/** Keys of {@link EFFICIENCY_TABLE} with windows that begin in the ranges. */
-export function listEfficiencyKeys(db: Queries, windows: readonly WindowsOf[]): Promise<DerivedRow[]> {
-  return listKeys(
-    db,
-    `SELECT t.time_window, ${instant("window_start")} AS window_start
-       FROM water_infrastructure.network_efficiency t
-       JOIN w ON t.time_window = w.time_window AND t.window_start >= w.from_time AND t.window_start < w.to_time`,
-    windows,
-  );
-}
-
-const listKeys = (db: Queries, select: string, windows: readonly WindowsOf[]) =>
-  db.query<DerivedRow>(
-    `WITH w AS (SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) w (time_window, from_time, to_time))
-     ${select}`,
+  const during =
+    "window_start" in table.keys
+      ? "t.window_start >= w.from_time AND t.window_start < w.to_time"
+      : "t.check_timestamp > w.from_time AND t.check_timestamp <= w.to_time";
+  return db.query<DerivedRow>(
+    `SELECT ${keys.join(", ")} FROM ${table.name} t
+       JOIN unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) w (time_window, from_time, to_time)
+         ON t.time_window = w.time_window AND ${during}`,
     [
       windows.map(({ timeWindow }) => timeWindow),
       windows.map(({ fromMs }) => new Date(fromMs)),
       windows.map(({ toMs }) => new Date(toMs)),
     ],
   );
+}
 
 /** Keys of {@link ANOMALY_TABLE} in a range, but for those that somebody has confirmed or resolved. */
 export function listAnomalyKeys(db: Queries, { fromMs, toMs }: TimeRange): Promise<DerivedRow[]> {

@@ -10,7 +10,7 @@ import {
   type WantedMetric,
 } from "@sluice/db";
 import { defineJob, type JobOutput } from "../job.ts";
-import { loadOutputs } from "./load.ts";
+import { loadOutputs, replaceRows } from "./load.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -64,13 +64,8 @@ async function compute(
     const metrics = wanted.filter((metric) => metric.bucket === bucket);
     if (metrics.length === 0 || span.fromMs >= span.toMs) continue;
     const rows = await computeMetrics(tx, metrics, { ...span, bucket });
-    const keyOf = (row: (typeof rows)[number]) =>
-      Object.keys(PACK_METRIC_TABLE.keys)
-        .map((key) => row[key])
-        .join("\n");
-    const now = new Set(rows.map(keyOf));
     const before = await listMetricRowKeys(tx, [...new Set(metrics.map(({ job }) => job))], span);
-    outputs.push({ table: PACK_METRIC_TABLE, rows, gone: before.filter((row) => !now.has(keyOf(row))) });
+    outputs.push(replaceRows(PACK_METRIC_TABLE, rows, before));
   }
   return outputs;
 }

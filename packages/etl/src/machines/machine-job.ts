@@ -8,7 +8,7 @@ import {
   utcDate,
 } from "@sluice/db";
 import { defineJob, type Job, type JobOutput } from "../job.ts";
-import { loadOutputs } from "../jobs/load.ts";
+import { loadOutputs, replaceRows } from "../jobs/load.ts";
 import { idsOf, type LoggedMachine } from "./machine.ts";
 
 /** A day, as jobs of machines have it: UTC. */
@@ -92,12 +92,9 @@ function outputsOf(
   { machineId, span }: LoggedMachine,
   { days, figures, stored, counts }: Extracted,
 ): JobOutput[] {
-  const outputs: JobOutput[] = figures.outputs.map(({ table, rows }) => {
-    const keyOf = (row: DerivedRow) => JSON.stringify(Object.keys(table.keys).map((key) => row[key]));
-    const computed = new Set(rows.map(keyOf));
-    const keys = stored.find((one) => one.table === table)?.keys ?? [];
-    return { table, rows, gone: keys.filter((key) => !computed.has(keyOf(key))) };
-  });
+  const outputs = figures.outputs.map(({ table, rows }) =>
+    replaceRows(table, rows, stored.find((one) => one.table === table)?.keys ?? []),
+  );
   const done: DerivedRow[] = [];
   // A day is finished once the log goes on after it: only then it is known how long its last values held.
   for (let dayMs = days.fromMs; dayMs < days.toMs && dayMs + DAY_MS <= span.toMs; dayMs += DAY_MS) {

@@ -6,13 +6,11 @@ import {
   EFFICIENCY_TABLE,
   findWatermark,
   listAnomalyKeys,
-  listEfficiencyKeys,
   listHourMoments,
-  listMetricKeys,
-  listQualityKeys,
   listReadingTimes,
   listWaterNodes,
   listWaterReadings,
+  listWindowKeys,
   METRICS_TABLE,
   QUALITY_TABLE,
   type Queries,
@@ -26,7 +24,7 @@ import {
   type WindowsOf,
 } from "@sluice/db";
 import { defineJob, type Job, type JobOutput } from "../job.ts";
-import { loadOutputs } from "../jobs/load.ts";
+import { loadOutputs, replaceRows } from "../jobs/load.ts";
 import { mapBounded } from "./map-bounded.ts";
 import { networkRow } from "./network-rows.ts";
 import { HISTORY_HOURS, JUDGED } from "./node-anomalies.ts";
@@ -161,22 +159,11 @@ async function computeRange(
   });
   const spans = spansOf(windows);
   return [
-    output(METRICS_TABLE, metrics, await listMetricKeys(tx, spans)),
-    output(QUALITY_TABLE, quality, await listQualityKeys(tx, spans)),
-    output(ANOMALY_TABLE, anomalies, await listAnomalyKeys(tx, read)),
-    output(EFFICIENCY_TABLE, efficiency, await listEfficiencyKeys(tx, spans)),
+    replaceRows(METRICS_TABLE, metrics, await listWindowKeys(tx, METRICS_TABLE, spans)),
+    replaceRows(QUALITY_TABLE, quality, await listWindowKeys(tx, QUALITY_TABLE, spans)),
+    replaceRows(ANOMALY_TABLE, anomalies, await listAnomalyKeys(tx, read)),
+    replaceRows(EFFICIENCY_TABLE, efficiency, await listWindowKeys(tx, EFFICIENCY_TABLE, spans)),
   ];
-}
-
-/** Rows, and the keys of those that were there before and are no more. */
-function output(
-  table: JobOutput["table"],
-  rows: readonly DerivedRow[],
-  before: readonly DerivedRow[],
-): JobOutput {
-  const keyOf = (row: DerivedRow) => JSON.stringify(Object.keys(table.keys).map((key) => row[key]));
-  const now = new Set(rows.map(keyOf));
-  return { table, rows, gone: before.filter((row) => !now.has(keyOf(row))) };
 }
 
 async function readNode(readers: Queries, node: WaterNode, read: TimeRange): Promise<NodeData> {
