@@ -11,6 +11,8 @@ export interface E2eReport {
   /** CPU seconds per million readings, by process. */
   cpuSecondsPerMillion: Record<string, number>;
   peakRssMb: Record<string, number>;
+  /** The same cost at half load, where batches are small. */
+  halfLoadCpuSecondsPerMillion: Record<string, number>;
   /** Publish to committed, at half load. */
   p50Ms: number;
   p99Ms: number;
@@ -44,6 +46,7 @@ export async function benchE2e(
     say(`full speed for ${options.seconds} s`);
     const full = await measureFull(system, options.seconds);
     say(`${full.readingsPerSecond} readings/s; ${options.halfLoad} readings/s for latency`);
+    const before = { costs: system.costs(), messages: await storedMessages(system) };
     const [paced, loaded] = await Promise.all([
       system.load({
         connections: CONNECTIONS,
@@ -54,12 +57,15 @@ export async function benchE2e(
       new Promise((resolve) => setTimeout(resolve, 3000)).then(() => probeLatency(system, 20, 15)),
     ]);
     await untilDrained(system);
+    const halfLoadReadings = ((await storedMessages(system)) - before.messages) * READINGS_PER_MESSAGE;
+    const halfLoadCosts = costPerMillion(before.costs, system.costs(), halfLoadReadings);
     say("ten messages a second");
     const idle = await probeLatency(system, 10, 15);
     say("ceilings of the servers alone");
     const ceilings = await measureCeilings(system);
     return {
       ...full,
+      halfLoadCpuSecondsPerMillion: halfLoadCosts,
       p50Ms: loaded.p50Ms,
       p99Ms: loaded.p99Ms,
       pubackP99Ms: paced.pubackP99Ms,

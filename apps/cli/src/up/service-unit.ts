@@ -6,8 +6,8 @@ import type { Unit } from "./keep-running.ts";
 import { openRotatingFile } from "./rotating-file.ts";
 
 /**
- * A young generation that holds what is in flight, so that it dies there, and little more: a storm of ten thousand
- * connections stays below 250 MB. An old one that is collected before it grows large.
+ * A young generation that holds what is in flight, so that it dies there: half of it costs a tenth more CPU, twice as
+ * much takes a process under load over 250 MB. An old one that is collected before it grows large.
  */
 const NODE_FLAGS = ["--enable-source-maps", "--max-semi-space-size=32", "--max-old-space-size=512"];
 
