@@ -394,3 +394,33 @@ export interface Channel {
   minSeverity: Severity;
   active: boolean;
 }
+
+/** A channel after a change: its secret where it was given one. */
+export type ChangedChannel = Channel & { secret?: string };
+
+export interface FleetGroup {
+  name: string;
+  description: string | null;
+  devices: string[];
+}
+
+export interface Calibration {
+  id: number;
+  at: string;
+  nextDue: string | null;
+  offsetBefore: number | null;
+  offsetAfter: number | null;
+  notes: string | null;
+}
+
+/** From where on readings of a type of sensor are doubtful. */
+export interface QualityLimits {
+  sensorType: string;
+  min: number | null;
+  max: number | null;
+  spike: number | null;
+  ratePerMinute: number | null;
+  flatCount: number | null;
+  flatMinutes: number;
+  gapSeconds: number | null;
+}

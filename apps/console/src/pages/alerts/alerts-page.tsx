@@ -3,6 +3,7 @@ import { Tabs } from "../../parts/field.tsx";
 import { Page } from "../../parts/page.tsx";
 import { AlertList } from "./alert-list.tsx";
 import { ChannelsTab } from "./channels-tab.tsx";
+import { LimitsTab } from "./limits-tab.tsx";
 import { RulesTab } from "./rules-tab.tsx";
 
 const TABS = [
@@ -11,6 +12,7 @@ const TABS = [
   ["history", "History"],
   ["rules", "Rules"],
   ["channels", "Who is told"],
+  ["limits", "Doubtful readings"],
 ] as const;
 
 /** What is wrong out there, and the rules that say so. */
@@ -26,6 +28,8 @@ export function AlertsPage() {
         <RulesTab />
       ) : tab === "channels" ? (
         <ChannelsTab />
+      ) : tab === "limits" ? (
+        <LimitsTab />
       ) : (
         <AlertList key={tab} state={tab} />
       )}

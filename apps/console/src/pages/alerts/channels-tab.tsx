@@ -1,31 +1,34 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
-import { ApiError, get, request } from "../../api/request.ts";
-import type { Channel, Severity } from "../../api/types.ts";
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { request } from "../../api/request.ts";
+import type { ChangedChannel, Channel } from "../../api/types.ts";
+import { useList } from "../../api/use-list.ts";
 import { useMay } from "../../api/use-session.ts";
-import { Confirm, useAction } from "../../parts/dialog.tsx";
+import { Confirm, Dialog, FormEnd, ShownOnce, useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
-import { Notice, Problem, Skeleton, Tag } from "../../parts/notice.tsx";
-import { Panel, Table } from "../../parts/page.tsx";
+import { Plus } from "../../parts/icons.ts";
+import { Listing } from "../../parts/listing.tsx";
+import { Notice, Tag } from "../../parts/notice.tsx";
 import { SEVERITIES } from "./severity-tag.tsx";
 
 const KEY = ["channels"];
 const KINDS: readonly [Channel["kind"], string][] = [
-  ["email", "e-mail"],
   ["webhook", "webhook"],
+  ["email", "e-mail"],
   ["mqtt", "MQTT, topic system/alerts"],
 ];
+const NEW: Channel = { id: 0, name: "", kind: "webhook", target: "", minSeverity: "warning", active: true };
+const COLUMNS = ["Name", "By", "To", "From severity", "State", { name: "Actions", hidden: true }];
+const pathOf = (name: string) => `/api/v1/alerts/channels/${encodeURIComponent(name)}`;
+type Open = { what: "set" | "renew" | "remove"; channel: Channel };
 
 /** Where alerts are told of: admins only, since they hold addresses. */
 export function ChannelsTab() {
   const admin = useMay("admin");
-  const [removing, setRemoving] = useState<Channel>();
+  const [open, setOpen] = useState<Open>();
+  const [secret, setSecret] = useState<string>();
   const client = useQueryClient();
-  const { data, error } = useQuery({
-    queryKey: KEY,
-    queryFn: ({ signal }) => get<{ channels: Channel[] }>("/api/v1/alerts/channels", signal),
-    enabled: admin,
-  });
+  const channels = useList<Channel>(KEY, "/api/v1/alerts/channels", "channels", admin);
   if (!admin) {
     return (
       <Notice tone="plain" title="Only admins see this">
@@ -33,115 +36,158 @@ export function ChannelsTab() {
       </Notice>
     );
   }
+  const close = () => setOpen(undefined);
+  const changed = async (made: { secret?: string }) => {
+    await client.invalidateQueries({ queryKey: KEY });
+    setSecret(made.secret);
+  };
+  const add = (
+    <button type="button" className="primary" onClick={() => setOpen({ what: "set", channel: NEW })}>
+      <Plus size={16} aria-hidden />
+      Add a channel
+    </button>
+  );
   return (
-    <div className="stack">
-      <Panel title="Channels">
-        {error && <Problem error={error} />}
-        {data === undefined && !error && <Skeleton />}
-        {data && (
-          <Table
-            label="Channels"
-            columns={["Name", "By", "To", "From severity", "State", { name: "Actions", hidden: true }]}
-          >
-            {data.channels.map((channel) => (
-              <tr key={channel.id}>
-                <td>
-                  <strong>{channel.name}</strong>
-                </td>
-                <td>{channel.kind}</td>
-                <td className="wrap">{channel.target || "system/alerts"}</td>
-                <td>{channel.minSeverity}</td>
-                <td>
-                  <Tag tone={channel.active ? "ok" : "plain"}>{channel.active ? "active" : "off"}</Tag>
-                </td>
-                <td className="num">
-                  <button type="button" className="small danger" onClick={() => setRemoving(channel)}>
-                    Delete<span className="hidden"> {channel.name}</span>
+    <>
+      <Listing
+        title="Channels"
+        actions={add}
+        result={channels}
+        columns={COLUMNS}
+        keyOf={({ id }) => id}
+        empty={add}
+      >
+        {(channel) => (
+          <tr>
+            <td>
+              <strong>{channel.name}</strong>
+            </td>
+            <td>{channel.kind}</td>
+            <td className="wrap">{channel.target || "system/alerts"}</td>
+            <td>{channel.minSeverity}</td>
+            <td>
+              <Tag tone={channel.active ? "ok" : "plain"}>{channel.active ? "active" : "off"}</Tag>
+            </td>
+            <td className="num">
+              <span className="row end">
+                {channel.kind === "webhook" && (
+                  <button type="button" className="small" onClick={() => setOpen({ what: "renew", channel })}>
+                    New secret …<span className="hidden"> {channel.name}</span>
                   </button>
-                </td>
-              </tr>
-            ))}
-          </Table>
+                )}
+                <button type="button" className="small" onClick={() => setOpen({ what: "set", channel })}>
+                  Change<span className="hidden"> {channel.name}</span>
+                </button>
+                <button
+                  type="button"
+                  className="small danger"
+                  onClick={() => setOpen({ what: "remove", channel })}
+                >
+                  Delete<span className="hidden"> {channel.name}</span>
+                </button>
+              </span>
+            </td>
+          </tr>
         )}
-      </Panel>
-      <SetChannel />
-      {removing && (
+      </Listing>
+      {open?.what === "set" && <SetChannel channel={open.channel} onDone={changed} onClose={close} />}
+      {open?.what === "renew" && (
         <Confirm
-          title={`Delete ${removing.name}`}
+          title={`New secret for ${open.channel.name}`}
+          action="Make it"
+          onClose={close}
+          onConfirm={async () => changed(await request("POST", `${pathOf(open.channel.name)}/secret`, {}))}
+        >
+          <p>Receivers that check with the secret of before refuse what is sent from now on.</p>
+        </Confirm>
+      )}
+      {open?.what === "remove" && (
+        <Confirm
+          title={`Delete ${open.channel.name}`}
           action="Delete"
-          onClose={() => setRemoving(undefined)}
-          onConfirm={async () => {
-            await request("DELETE", `/api/v1/alerts/channels/${encodeURIComponent(removing.name)}`);
-            await client.invalidateQueries({ queryKey: KEY });
-          }}
+          onClose={close}
+          onConfirm={async () => changed(await request("DELETE", pathOf(open.channel.name)))}
         >
           <p>Nobody is told by it any more, also not of what waits to be sent.</p>
         </Confirm>
       )}
-    </div>
+      {secret !== undefined && (
+        <Dialog title="Secret of the webhook" onClose={() => setSecret(undefined)}>
+          <ShownOnce label="secret" text={secret} onClose={() => setSecret(undefined)} />
+        </Dialog>
+      )}
+    </>
   );
 }
 
-function SetChannel() {
-  const client = useQueryClient();
-  const { busy, error, run } = useAction(async (form: FormData) => {
-    const text = (name: string) => String(form.get(name)).trim();
-    await request("PUT", `/api/v1/alerts/channels/${encodeURIComponent(text("name"))}`, {
-      kind: text("kind") as Channel["kind"],
+function SetChannel({
+  channel,
+  onDone,
+  onClose,
+}: {
+  channel: Channel;
+  onDone: (made: ChangedChannel) => Promise<void>;
+  onClose: () => void;
+}) {
+  const isNew = channel.name === "";
+  const [kind, setKind] = useState(channel.kind);
+  const { busy, error, wrong, onSubmit } = useForm(async (form) => {
+    const text = (name: string) => String(form.get(name) ?? "").trim();
+    const made = await request<ChangedChannel>("PUT", pathOf(channel.name || text("name")), {
+      kind,
       target: text("target"),
-      minSeverity: text("minSeverity") as Severity,
+      minSeverity: text("minSeverity"),
+      active: form.get("active") !== null,
     });
-    await client.invalidateQueries({ queryKey: KEY });
-  });
-  const wrong = error instanceof ApiError ? error.fields : {};
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    void run(new FormData(event.currentTarget));
-  };
+    await onDone(made);
+  }, onClose);
   return (
-    <Panel title="Add or change a channel">
-      <form className="stack" onSubmit={submit}>
-        <div className="fields">
-          <Field label="Name" hint="one that is there is changed" error={wrong.name}>
+    <Dialog title={isNew ? "Add a channel" : `Change ${channel.name}`} onClose={onClose}>
+      <form className="stack" onSubmit={onSubmit}>
+        {isNew && (
+          <Field label="Name" error={wrong.name}>
             {(ids) => (
               <input {...ids} name="name" required pattern="[A-Za-z0-9_.\-]{1,100}" placeholder="on-call" />
             )}
           </Field>
-          <Field label="By">
-            {(ids) => (
-              <select {...ids} name="kind">
-                {KINDS.map(([kind, name]) => (
-                  <option key={kind} value={kind}>
-                    {name}
-                  </option>
-                ))}
-              </select>
-            )}
-          </Field>
+        )}
+        <Field label="By">
+          {(ids) => (
+            <select {...ids} value={kind} onChange={({ target }) => setKind(target.value as Channel["kind"])}>
+              {KINDS.map(([id, name]) => (
+                <option key={id} value={id}>
+                  {name}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+        {kind !== "mqtt" && (
           <Field
             label="To"
-            hint="addresses with commas between, a URL, or nothing for MQTT"
+            hint={kind === "webhook" ? "a URL; what is sent is signed" : "addresses with commas between"}
             error={wrong.target}
           >
-            {(ids) => <input {...ids} name="target" maxLength={2000} />}
-          </Field>
-          <Field label="From severity">
             {(ids) => (
-              <select {...ids} name="minSeverity">
-                {SEVERITIES.map((severity) => (
-                  <option key={severity}>{severity}</option>
-                ))}
-              </select>
+              <input {...ids} name="target" required maxLength={2000} defaultValue={channel.target} />
             )}
           </Field>
-        </div>
-        {error !== undefined && <Problem error={error} />}
-        <div className="row">
-          <button type="submit" disabled={busy}>
-            Save
-          </button>
-        </div>
+        )}
+        <Field label="From severity">
+          {(ids) => (
+            <select {...ids} name="minSeverity" defaultValue={channel.minSeverity}>
+              {SEVERITIES.map((severity) => (
+                <option key={severity}>{severity}</option>
+              ))}
+            </select>
+          )}
+        </Field>
+        <label className="check">
+          <input type="checkbox" name="active" defaultChecked={channel.active} />
+          The channel is active
+        </label>
+        <FormEnd action="Save" busy={busy} error={error} onClose={onClose} />
       </form>
-    </Panel>
+    </Dialog>
   );
 }

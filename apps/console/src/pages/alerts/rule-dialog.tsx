@@ -5,6 +5,7 @@ import type { Condition, RuleInput, RulePreview } from "../../api/types.ts";
 import { Dialog, useAction } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
 import { Problem } from "../../parts/notice.tsx";
+import { EscalationFields, readEscalation } from "./escalation-fields.tsx";
 import { PreviewTable } from "./preview-table.tsx";
 import { SEVERITIES } from "./severity-tag.tsx";
 
@@ -162,6 +163,22 @@ export function RuleDialog({ rule, onClose }: { rule: RuleInput & { id?: number 
             </div>
           </details>
         )}
+        <details>
+          <summary>Who is told, and when it becomes worse</summary>
+          <div className="fields">
+            <Field label="Channels" hint="names with commas between; empty: all" error={why("channels")}>
+              {(ids) => (
+                <input
+                  {...ids}
+                  name="channels"
+                  defaultValue={rule.channels?.join(", ") ?? ""}
+                  placeholder="all"
+                />
+              )}
+            </Field>
+          </div>
+          <EscalationFields escalation={rule.escalation} />
+        </details>
         <label className="check">
           <input type="checkbox" name="active" defaultChecked={rule.active} />
           The rule is active
@@ -189,7 +206,7 @@ function read(form: HTMLFormElement, before: RuleInput): RuleInput {
   const given = new FormData(form);
   const text = (name: string) => String(given.get(name) ?? "").trim() || null;
   const number = (name: string) => (text(name) === null ? null : Number(text(name)));
-  const { command, channels, escalation } = before;
+  const channels = (text("channels") ?? "").split(/[\s,]+/).filter((name) => name !== "");
   return {
     name: text("name") ?? "",
     condition: (text("condition") ?? "above") as Condition,
@@ -204,8 +221,8 @@ function read(form: HTMLFormElement, before: RuleInput): RuleInput {
     durationMinutes: number("durationMinutes") ?? 0,
     rateWindowMinutes: number("rateWindowMinutes") ?? 0,
     active: given.get("active") !== null,
-    command,
-    channels,
-    escalation,
+    command: before.command,
+    channels: channels.length === 0 ? null : channels,
+    escalation: readEscalation(given),
   };
 }

@@ -1,13 +1,14 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { get, request } from "../../api/request.ts";
+import { request } from "../../api/request.ts";
 import type { AlertRule, RuleInput } from "../../api/types.ts";
+import { useList } from "../../api/use-list.ts";
 import { useMay } from "../../api/use-session.ts";
 import { value } from "../../format.ts";
 import { Confirm } from "../../parts/dialog.tsx";
 import { Plus } from "../../parts/icons.ts";
-import { Empty, Problem, Skeleton, Tag } from "../../parts/notice.tsx";
-import { Panel, Table } from "../../parts/page.tsx";
+import { Listing } from "../../parts/listing.tsx";
+import { Empty, Tag } from "../../parts/notice.tsx";
 import { NEW_RULE, RuleDialog } from "./rule-dialog.tsx";
 import { SeverityTag } from "./severity-tag.tsx";
 
@@ -17,10 +18,7 @@ export function RulesTab() {
   const [removing, setRemoving] = useState<AlertRule>();
   const client = useQueryClient();
   const mayChange = useMay("write");
-  const { data, error, refetch } = useQuery({
-    queryKey: ["rules"],
-    queryFn: ({ signal }) => get<{ rules: AlertRule[] }>("/api/v1/alerts/rules", signal),
-  });
+  const rules = useList<AlertRule>(["rules"], "/api/v1/alerts/rules", "rules");
   const add = mayChange && (
     <button type="button" className="primary" onClick={() => setEditing(NEW_RULE)}>
       <Plus size={16} aria-hidden />
@@ -28,49 +26,48 @@ export function RulesTab() {
     </button>
   );
   return (
-    <Panel title="Rules" actions={data && data.rules.length > 0 && add}>
-      {error && <Problem error={error} retry={() => void refetch()} />}
-      {data === undefined && !error && <Skeleton />}
-      {data?.rules.length === 0 && (
-        <Empty title="No rules yet" action={add}>
-          A rule looks at every new reading: above or below a limit, out of a range, changing too fast, or a
-          device that is silent. Before it is saved it is tried on past readings.
-        </Empty>
-      )}
-      {data && data.rules.length > 0 && (
-        <Table
-          label="Rules"
-          columns={["Rule", "When", "Of", "Severity", "State", { name: "Actions", hidden: true }]}
-        >
-          {data.rules.map((rule) => (
-            <tr key={rule.id}>
-              <td>
-                <strong>{rule.name}</strong>
-              </td>
-              <td>{conditionText(rule)}</td>
-              <td>{rule.device ?? "every device"}</td>
-              <td>
-                <SeverityTag severity={rule.severity} />
-              </td>
-              <td>
-                <Tag tone={rule.active ? "ok" : "plain"}>{rule.active ? "active" : "off"}</Tag>
-              </td>
-              <td className="num">
-                {mayChange && (
-                  <span className="row end">
-                    <button type="button" className="small" onClick={() => setEditing(rule)}>
-                      Change<span className="hidden"> {rule.name}</span>
-                    </button>
-                    <button type="button" className="small danger" onClick={() => setRemoving(rule)}>
-                      Delete<span className="hidden"> {rule.name}</span>
-                    </button>
-                  </span>
-                )}
-              </td>
-            </tr>
-          ))}
-        </Table>
-      )}
+    <>
+      <Listing
+        title="Rules"
+        actions={add}
+        result={rules}
+        columns={["Rule", "When", "Of", "Severity", "State", { name: "Actions", hidden: true }]}
+        keyOf={({ id }) => id}
+        empty={
+          <Empty title="No rules yet" action={add}>
+            A rule looks at every new reading: above or below a limit, out of a range, changing too fast, or a
+            device that is silent. Before it is saved it is tried on past readings.
+          </Empty>
+        }
+      >
+        {(rule) => (
+          <tr>
+            <td>
+              <strong>{rule.name}</strong>
+            </td>
+            <td>{conditionText(rule)}</td>
+            <td>{rule.device ?? "every device"}</td>
+            <td>
+              <SeverityTag severity={rule.severity} />
+            </td>
+            <td>
+              <Tag tone={rule.active ? "ok" : "plain"}>{rule.active ? "active" : "off"}</Tag>
+            </td>
+            <td className="num">
+              {mayChange && (
+                <span className="row end">
+                  <button type="button" className="small" onClick={() => setEditing(rule)}>
+                    Change<span className="hidden"> {rule.name}</span>
+                  </button>
+                  <button type="button" className="small danger" onClick={() => setRemoving(rule)}>
+                    Delete<span className="hidden"> {rule.name}</span>
+                  </button>
+                </span>
+              )}
+            </td>
+          </tr>
+        )}
+      </Listing>
       {editing && <RuleDialog rule={editing} onClose={() => setEditing(undefined)} />}
       {removing && (
         <Confirm
@@ -85,7 +82,7 @@ export function RulesTab() {
           <p>Alerts that are active under it end. Those of the past stay.</p>
         </Confirm>
       )}
-    </Panel>
+    </>
   );
 }
 

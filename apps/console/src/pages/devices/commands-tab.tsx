@@ -1,17 +1,16 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
-import { ApiError, get, request } from "../../api/request.ts";
+import { useState } from "react";
+import { get, request } from "../../api/request.ts";
 import type { Command } from "../../api/types.ts";
 import { useMay } from "../../api/use-session.ts";
 import { ago, instant } from "../../format.ts";
-import { Confirm, useAction } from "../../parts/dialog.tsx";
-import { Field } from "../../parts/field.tsx";
+import { Confirm, useForm } from "../../parts/dialog.tsx";
 import { Send } from "../../parts/icons.ts";
 import { Empty, Notice, Problem, Skeleton, Tag, type Tone } from "../../parts/notice.tsx";
 import { Panel, Table } from "../../parts/page.tsx";
 import { useNow } from "../../parts/use-now.ts";
+import { CommandFields, readCommand } from "./command-fields.tsx";
 import { ConfigPanel } from "./config-panel.tsx";
-import { parseObject } from "./parse-object.ts";
 
 const TONES: Record<Command["status"], Tone> = {
   pending: "warn",
@@ -44,49 +43,16 @@ export function CommandsTab({ device }: { device: string }) {
 function CommandForm({ device }: { device: string }) {
   const client = useQueryClient();
   const [sent, setSent] = useState<string>();
-  const { busy, error, run } = useAction(async (form: FormData) => {
+  const { busy, error, wrong, onSubmit } = useForm(async (form) => {
     setSent(undefined);
-    const type = String(form.get("type"));
-    const payload = parseObject(String(form.get("payload")));
-    const expiresInSeconds = Number(form.get("minutes")) * 60;
-    await request("POST", commandsOf(device), { type, payload, expiresInSeconds });
+    const command = readCommand(form);
+    await request("POST", commandsOf(device), command);
     await client.invalidateQueries({ queryKey: ["commands", device] });
-    setSent(type);
+    setSent(command.type);
   });
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    void run(new FormData(event.currentTarget));
-  };
-  const wrong = error instanceof ApiError ? error.fields : {};
   return (
-    <form className="stack" onSubmit={submit}>
-      <div className="fields">
-        <Field label="Command" hint="the last part of its topic" error={wrong.type}>
-          {(ids) => (
-            <input {...ids} name="type" required maxLength={64} placeholder="led" autoComplete="off" />
-          )}
-        </Field>
-        <Field
-          label="Give up after"
-          hint="minutes; it is not sent later than that"
-          error={wrong.expiresInSeconds}
-        >
-          {(ids) => (
-            <input {...ids} name="minutes" type="number" min={1} max={43_200} defaultValue={5} required />
-          )}
-        </Field>
-      </div>
-      <Field label="What it says" hint="a JSON object; an id is added" error={wrong.payload}>
-        {(ids) => (
-          <textarea
-            {...ids}
-            name="payload"
-            className="short"
-            defaultValue={'{"on": true}'}
-            spellCheck={false}
-          />
-        )}
-      </Field>
+    <form className="stack" onSubmit={onSubmit}>
+      <CommandFields wrong={wrong} />
       {error !== undefined && <Problem error={error} />}
       {sent !== undefined && (
         <Notice tone="ok" title={`${sent} is on its way`}>

@@ -1,49 +1,49 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { useLocation } from "wouter";
 import { request } from "../../api/request.ts";
 import type { DeviceDetail } from "../../api/types.ts";
 import { useMay } from "../../api/use-session.ts";
-import { Confirm, useAction } from "../../parts/dialog.tsx";
+import { Confirm, useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
 import { Notice, Problem } from "../../parts/notice.tsx";
 import { Panel } from "../../parts/page.tsx";
+import { SensorsPanel } from "./sensors-panel.tsx";
 
 /** What can be changed about a device. */
 export function DeviceSettings({ device }: { device: DeviceDetail }) {
   const mayWrite = useMay("write");
   const mayAdmin = useMay("admin");
   return (
-    <div className="split">
-      <Panel title="Description">
-        {mayWrite ? (
-          <Description device={device} />
-        ) : (
-          <p className="muted">Changing it needs the role operator.</p>
-        )}
-      </Panel>
-      {mayAdmin && <Access device={device} />}
-    </div>
+    <>
+      <SensorsPanel device={device.id} />
+      <div className="split">
+        <Panel title="Description">
+          {mayWrite ? (
+            <Description device={device} />
+          ) : (
+            <p className="muted">Changing it needs the role operator.</p>
+          )}
+        </Panel>
+        {mayAdmin && <Access device={device} />}
+      </div>
+    </>
   );
 }
 
 function Description({ device }: { device: DeviceDetail }) {
   const client = useQueryClient();
   const [saved, setSaved] = useState(false);
-  const { busy, error, run } = useAction(async (form: FormData) => {
+  const { busy, error, onSubmit } = useForm(async (form) => {
+    setSaved(false);
     const text = (name: string) => String(form.get(name)) || null;
     const change = { name: text("name"), location: text("location"), type: text("type") ?? device.type };
     await request("PATCH", `/api/v1/devices/${encodeURIComponent(device.id)}`, change);
     await client.invalidateQueries({ queryKey: ["device", device.id] });
     setSaved(true);
   });
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    setSaved(false);
-    void run(new FormData(event.currentTarget));
-  };
   return (
-    <form className="stack" onSubmit={submit}>
+    <form className="stack" onSubmit={onSubmit}>
       <Field label="Name">
         {(ids) => <input {...ids} name="name" defaultValue={device.name ?? ""} maxLength={200} />}
       </Field>

@@ -1,15 +1,16 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
-import { useDeferredValue, useState } from "react";
-import { Link } from "wouter";
+import { type ReactNode, useDeferredValue, useState } from "react";
+import { Link, useSearchParams } from "wouter";
 import { get, query } from "../../api/request.ts";
 import type { Device, DeviceOverview } from "../../api/types.ts";
 import { useMay } from "../../api/use-session.ts";
 import { ago, count, span } from "../../format.ts";
-import { Field } from "../../parts/field.tsx";
+import { Field, Tabs } from "../../parts/field.tsx";
 import { Plus } from "../../parts/icons.ts";
 import { Empty, Problem, Skeleton } from "../../parts/notice.tsx";
 import { Page, Table } from "../../parts/page.tsx";
 import { useNow } from "../../parts/use-now.ts";
+import { FleetGroups } from "./fleet-groups.tsx";
 import { isSkewed, Presence } from "./presence.tsx";
 
 const STATES: readonly Device["status"][] = ["online", "offline", "maintenance", "error"];
@@ -24,12 +25,36 @@ const COLUMNS = [
   "Where",
 ];
 
-/** All devices and how they do. */
+const TABS = [
+  ["list", "All devices"],
+  ["groups", "Groups"],
+] as const;
+
+/** Devices and their groups. */
 export function DevicesPage() {
+  const [params, setParams] = useSearchParams();
+  const tab = TABS.find(([id]) => id === params.get("tab"))?.[0] ?? "list";
+  const add = useMay("admin") && (
+    <Link to="/devices/new" className="button primary">
+      <Plus size={16} aria-hidden />
+      Add a device
+    </Link>
+  );
+  return (
+    <Page title="Devices" lead="Who sends, when last, and what is missing." actions={add}>
+      <div className="tab-row">
+        <Tabs label="Devices" tabs={TABS} value={tab} onChange={(next) => setParams({ tab: next })} />
+      </div>
+      {tab === "list" ? <DeviceList add={add} /> : <FleetGroups />}
+    </Page>
+  );
+}
+
+/** All devices and how they do. */
+function DeviceList({ add }: { add: ReactNode }) {
   const [text, setText] = useState("");
   const [status, setStatus] = useState("");
   const search = useDeferredValue(text.trim());
-  const mayAdd = useMay("admin");
   const now = useNow();
   const list = useInfiniteQuery({
     queryKey: ["devices", { search, status }],
@@ -45,14 +70,8 @@ export function DevicesPage() {
   });
   const devices = list.data?.pages.flatMap((page) => page.devices) ?? [];
   const filtered = search !== "" || status !== "";
-  const add = mayAdd && (
-    <Link to="/devices/new" className="button primary">
-      <Plus size={16} aria-hidden />
-      Add a device
-    </Link>
-  );
   return (
-    <Page title="Devices" lead="Who sends, when last, and what is missing." actions={add}>
+    <>
       <div className="filters">
         <Field label="Find">
           {(ids) => (
@@ -106,7 +125,7 @@ export function DevicesPage() {
           )}
         </div>
       )}
-    </Page>
+    </>
   );
 }
 

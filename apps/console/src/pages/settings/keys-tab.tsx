@@ -1,13 +1,14 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
-import { ApiError, get, request } from "../../api/request.ts";
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { request } from "../../api/request.ts";
 import type { ApiKey } from "../../api/types.ts";
+import { useList } from "../../api/use-list.ts";
 import { ago, instant } from "../../format.ts";
-import { Confirm, Dialog, useAction } from "../../parts/dialog.tsx";
-import { Copyable, Field } from "../../parts/field.tsx";
+import { Confirm, Dialog, FormEnd, ShownOnce, useForm } from "../../parts/dialog.tsx";
+import { Field } from "../../parts/field.tsx";
 import { Plus } from "../../parts/icons.ts";
-import { Empty, Notice, Problem, Skeleton, Tag } from "../../parts/notice.tsx";
-import { Panel, Table } from "../../parts/page.tsx";
+import { Listing } from "../../parts/listing.tsx";
+import { Empty, Tag } from "../../parts/notice.tsx";
 
 const COLUMNS = [
   "Name",
@@ -24,59 +25,56 @@ export function KeysTab() {
   const [adding, setAdding] = useState(false);
   const [revoking, setRevoking] = useState<ApiKey>();
   const client = useQueryClient();
-  const { data, error } = useQuery({
-    queryKey: ["keys"],
-    queryFn: ({ signal }) => get<{ keys: ApiKey[] }>("/api/v1/keys", signal),
-  });
+  const keys = useList<ApiKey>(["keys"], "/api/v1/keys", "keys");
+  const add = (
+    <button type="button" className="primary" onClick={() => setAdding(true)}>
+      <Plus size={16} aria-hidden />
+      Make a key
+    </button>
+  );
   return (
-    <Panel
-      title="Keys of programs"
-      actions={
-        <button type="button" className="primary" onClick={() => setAdding(true)}>
-          <Plus size={16} aria-hidden />
-          Make a key
-        </button>
-      }
-    >
-      {error && <Problem error={error} />}
-      {data === undefined && !error && <Skeleton />}
-      {data?.keys.length === 0 && (
-        <Empty title="No keys yet">
-          A key lets a program such as Grafana or a script use the API. Give it as little as it needs: read is
-          enough for charts.
-        </Empty>
-      )}
-      {data && data.keys.length > 0 && (
-        <Table label="Keys" columns={COLUMNS}>
-          {data.keys.map((key) => (
-            <tr key={key.id}>
-              <td>
-                <strong>{key.name}</strong>
-              </td>
-              <td className="mono">{key.prefix}…</td>
-              <td>{key.scopes.join(", ")}</td>
-              <td>{key.devices === null ? "all" : key.devices.join(", ")}</td>
-              <td className="nowrap">{ago(key.lastUsedAt)}</td>
-              <td className="nowrap">
-                {key.revokedAt !== null ? (
-                  <Tag tone="plain">revoked</Tag>
-                ) : key.expiresAt === null ? (
-                  "no end"
-                ) : (
-                  instant(key.expiresAt)
-                )}
-              </td>
-              <td className="num">
-                {key.revokedAt === null && (
-                  <button type="button" className="small danger" onClick={() => setRevoking(key)}>
-                    Revoke<span className="hidden"> {key.name}</span>
-                  </button>
-                )}
-              </td>
-            </tr>
-          ))}
-        </Table>
-      )}
+    <>
+      <Listing
+        title="Keys of programs"
+        actions={add}
+        result={keys}
+        columns={COLUMNS}
+        keyOf={({ id }) => id}
+        empty={
+          <Empty title="No keys yet" action={add}>
+            A key lets a program such as Grafana or a script use the API. Give it as little as it needs: read
+            is enough for charts.
+          </Empty>
+        }
+      >
+        {(key) => (
+          <tr>
+            <td>
+              <strong>{key.name}</strong>
+            </td>
+            <td className="mono">{key.prefix}…</td>
+            <td>{key.scopes.join(", ")}</td>
+            <td>{key.devices === null ? "all" : key.devices.join(", ")}</td>
+            <td className="nowrap">{ago(key.lastUsedAt)}</td>
+            <td className="nowrap">
+              {key.revokedAt !== null ? (
+                <Tag tone="plain">revoked</Tag>
+              ) : key.expiresAt === null ? (
+                "no end"
+              ) : (
+                instant(key.expiresAt)
+              )}
+            </td>
+            <td className="num">
+              {key.revokedAt === null && (
+                <button type="button" className="small danger" onClick={() => setRevoking(key)}>
+                  Revoke<span className="hidden"> {key.name}</span>
+                </button>
+              )}
+            </td>
+          </tr>
+        )}
+      </Listing>
       {adding && <AddKey onClose={() => setAdding(false)} />}
       {revoking && (
         <Confirm
@@ -94,14 +92,14 @@ export function KeysTab() {
           </p>
         </Confirm>
       )}
-    </Panel>
+    </>
   );
 }
 
 function AddKey({ onClose }: { onClose: () => void }) {
   const [made, setMade] = useState<string>();
   const client = useQueryClient();
-  const { busy, error, run } = useAction(async (form: FormData) => {
+  const { busy, error, wrong, onSubmit } = useForm(async (form) => {
     const devices = String(form.get("devices"))
       .split(/[\s,]+/)
       .filter((id) => id !== "");
@@ -115,15 +113,10 @@ function AddKey({ onClose }: { onClose: () => void }) {
     await client.invalidateQueries({ queryKey: ["keys"] });
     setMade(key);
   });
-  const wrong = error instanceof ApiError ? error.fields : {};
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    void run(new FormData(event.currentTarget));
-  };
   return (
     <Dialog title="Make a key" onClose={onClose}>
       {made === undefined ? (
-        <form className="stack" onSubmit={submit}>
+        <form className="stack" onSubmit={onSubmit}>
           <Field label="What it is for" error={wrong.name}>
             {(ids) => <input {...ids} name="name" required maxLength={100} placeholder="grafana" />}
           </Field>
@@ -142,28 +135,10 @@ function AddKey({ onClose }: { onClose: () => void }) {
           <Field label="Until (optional)">
             {(ids) => <input {...ids} name="expiresAt" type="datetime-local" />}
           </Field>
-          {error !== undefined && <Problem error={error} />}
-          <footer className="row end">
-            <button type="button" onClick={onClose}>
-              Cancel
-            </button>
-            <button type="submit" className="primary" disabled={busy}>
-              Make it
-            </button>
-          </footer>
+          <FormEnd action="Make it" busy={busy} error={error} onClose={onClose} />
         </form>
       ) : (
-        <div className="stack">
-          <Notice tone="warn" title="Shown this once">
-            Only a hash is kept.
-          </Notice>
-          <Copyable label="key" text={made} />
-          <footer className="row end">
-            <button type="button" className="primary" onClick={onClose}>
-              Done
-            </button>
-          </footer>
-        </div>
+        <ShownOnce label="key" text={made} onClose={onClose} />
       )}
     </Dialog>
   );

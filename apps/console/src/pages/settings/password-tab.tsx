@@ -1,7 +1,6 @@
-import type { FormEvent } from "react";
-import { ApiError, request } from "../../api/request.ts";
+import { request } from "../../api/request.ts";
 import { useLogin } from "../../api/use-session.ts";
-import { useAction } from "../../parts/dialog.tsx";
+import { useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
 import { Problem } from "../../parts/notice.tsx";
 import { Panel } from "../../parts/page.tsx";
@@ -9,17 +8,12 @@ import { Panel } from "../../parts/page.tsx";
 /** Changes one's own password; every session ends with it. */
 export function PasswordTab() {
   const { forget } = useLogin();
-  const { busy, error, run } = useAction(async (form: FormData) => {
+  const { busy, error, wrong, onSubmit } = useForm(async (form) => {
     await request("PUT", "/api/v1/session/password", Object.fromEntries(form));
   }, forget);
-  const wrong = error instanceof ApiError ? error.fields : {};
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    void run(new FormData(event.currentTarget));
-  };
   return (
     <Panel title="My password">
-      <form className="stack narrow" onSubmit={submit}>
+      <form className="stack narrow" onSubmit={onSubmit}>
         <Field label="Present password">
           {(ids) => (
             <input {...ids} name="current" type="password" required autoComplete="current-password" />

@@ -1,14 +1,16 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
-import { ApiError, get, request } from "../../api/request.ts";
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { request } from "../../api/request.ts";
 import type { User } from "../../api/types.ts";
+import { useList } from "../../api/use-list.ts";
 import { useSession } from "../../api/use-session.ts";
 import { ago } from "../../format.ts";
-import { Confirm, Dialog, useAction } from "../../parts/dialog.tsx";
+import { Confirm, Dialog, FormEnd, useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
 import { Plus } from "../../parts/icons.ts";
-import { Problem, Skeleton, Tag } from "../../parts/notice.tsx";
-import { Panel, Table } from "../../parts/page.tsx";
+import { Listing } from "../../parts/listing.tsx";
+import { Tag } from "../../parts/notice.tsx";
+import { Panel } from "../../parts/page.tsx";
 
 const ROLES: readonly [User["role"], string][] = [
   ["viewer", "sees everything, changes nothing"],
@@ -26,13 +28,10 @@ export function UsersTab() {
   }>();
   const client = useQueryClient();
   const own = useSession().session?.email;
-  const { data, error } = useQuery({
-    queryKey: ["users"],
-    queryFn: ({ signal }) => get<{ users: User[] }>("/api/v1/users", signal),
-  });
+  const users = useList<User>(["users"], "/api/v1/users", "users");
   return (
     <div className="stack">
-      <Panel
+      <Listing
         title="People"
         actions={
           <button type="button" className="primary" onClick={() => setAdding(true)}>
@@ -40,64 +39,59 @@ export function UsersTab() {
             Add a person
           </button>
         }
+        result={users}
+        columns={["Address", "Name", "Role", "State", "Last login", { name: "Actions", hidden: true }]}
+        keyOf={({ id }) => id}
+        empty={null}
       >
-        {error && <Problem error={error} />}
-        {data === undefined && !error && <Skeleton />}
-        {data && (
-          <Table
-            label="People"
-            columns={["Address", "Name", "Role", "State", "Last login", { name: "Actions", hidden: true }]}
-          >
-            {data.users.map((user) => (
-              <tr key={user.id}>
-                <td>
-                  <strong>{user.email}</strong> {user.email === own && <span className="muted">you</span>}
-                </td>
-                <td>{user.fullName ?? "–"}</td>
-                <td>
-                  <select
-                    aria-label={`Role of ${user.email}`}
-                    value={user.role}
-                    onChange={({ target }) => {
-                      const role = target.value as User["role"];
-                      setAsking({
-                        user,
-                        change: { role },
-                        text: `${user.email} becomes ${role} and has to log in again.`,
-                      });
-                    }}
-                  >
-                    {ROLES.map(([role]) => (
-                      <option key={role}>{role}</option>
-                    ))}
-                  </select>
-                </td>
-                <td>
-                  <Tag tone={user.status === "active" ? "ok" : "plain"}>{user.status}</Tag>
-                </td>
-                <td className="nowrap">{ago(user.lastLogin)}</td>
-                <td className="num">
-                  <button
-                    type="button"
-                    className={user.status === "active" ? "small danger" : "small"}
-                    onClick={() => {
-                      const status = user.status === "active" ? ("disabled" as const) : ("active" as const);
-                      const text =
-                        status === "active"
-                          ? `${user.email} may log in again.`
-                          : `${user.email} is logged out everywhere and cannot log in any more.`;
-                      setAsking({ user, change: { status }, text });
-                    }}
-                  >
-                    {user.status === "active" ? "Disable" : "Enable"}
-                    <span className="hidden"> {user.email}</span>
-                  </button>
-                </td>
-              </tr>
-            ))}
-          </Table>
+        {(user) => (
+          <tr>
+            <td>
+              <strong>{user.email}</strong> {user.email === own && <span className="muted">you</span>}
+            </td>
+            <td>{user.fullName ?? "–"}</td>
+            <td>
+              <select
+                aria-label={`Role of ${user.email}`}
+                value={user.role}
+                onChange={({ target }) => {
+                  const role = target.value as User["role"];
+                  setAsking({
+                    user,
+                    change: { role },
+                    text: `${user.email} becomes ${role} and has to log in again.`,
+                  });
+                }}
+              >
+                {ROLES.map(([role]) => (
+                  <option key={role}>{role}</option>
+                ))}
+              </select>
+            </td>
+            <td>
+              <Tag tone={user.status === "active" ? "ok" : "plain"}>{user.status}</Tag>
+            </td>
+            <td className="nowrap">{ago(user.lastLogin)}</td>
+            <td className="num">
+              <button
+                type="button"
+                className={user.status === "active" ? "small danger" : "small"}
+                onClick={() => {
+                  const status = user.status === "active" ? ("disabled" as const) : ("active" as const);
+                  const text =
+                    status === "active"
+                      ? `${user.email} may log in again.`
+                      : `${user.email} is logged out everywhere and cannot log in any more.`;
+                  setAsking({ user, change: { status }, text });
+                }}
+              >
+                {user.status === "active" ? "Disable" : "Enable"}
+                <span className="hidden"> {user.email}</span>
+              </button>
+            </td>
+          </tr>
         )}
-      </Panel>
+      </Listing>
       <Panel title="What a role may do">
         <ul className="list">
           {ROLES.map(([role, may]) => (
@@ -127,19 +121,14 @@ export function UsersTab() {
 
 function AddUser({ onClose }: { onClose: () => void }) {
   const client = useQueryClient();
-  const { busy, error, run } = useAction(async (form: FormData) => {
+  const { busy, error, wrong, onSubmit } = useForm(async (form) => {
     const given = Object.fromEntries([...form].filter(([, text]) => text !== ""));
     await request("POST", "/api/v1/users", given);
     await client.invalidateQueries({ queryKey: ["users"] });
   }, onClose);
-  const wrong = error instanceof ApiError ? error.fields : {};
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    void run(new FormData(event.currentTarget));
-  };
   return (
     <Dialog title="Add a person" onClose={onClose}>
-      <form className="stack" onSubmit={submit}>
+      <form className="stack" onSubmit={onSubmit}>
         <Field label="E-mail address" error={wrong.email}>
           {(ids) => <input {...ids} name="email" type="email" required autoComplete="off" />}
         </Field>
@@ -167,15 +156,7 @@ function AddUser({ onClose }: { onClose: () => void }) {
             />
           )}
         </Field>
-        {error !== undefined && <Problem error={error} />}
-        <footer className="row end">
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" className="primary" disabled={busy}>
-            Add
-          </button>
-        </footer>
+        <FormEnd action="Add" busy={busy} error={error} onClose={onClose} />
       </form>
     </Dialog>
   );
