@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { openBus } from "@sluice/bus";
+import { streamKey } from "@sluice/shared-types";
 import { type Installation, startInstallation, waitFor } from "@sluice/testkit";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { accessibilityFaults, openChromium, openWatched } from "../src/browser.ts";
@@ -18,6 +20,7 @@ const MAIN = [
   "/settings",
 ];
 const FURTHER = [
+  "/devices?tab=groups",
   "/devices/new",
   "/devices/shed-1#connect",
   "/devices/shed-1#commands",
@@ -26,6 +29,7 @@ const FURTHER = [
   "/streams",
   "/alerts?tab=rules",
   "/alerts?tab=channels",
+  "/alerts?tab=limits",
   "/settings?tab=keys",
   "/settings?tab=retention",
   "/settings?tab=audit",
@@ -58,6 +62,29 @@ const send = (payload: string) => run("sh", ["-c", line.replace(/-m '.*'$/, `-m 
 const button = (name: string | RegExp) => page.getByRole("button", { name });
 const goTo = (name: string) => page.getByRole("navigation").getByRole("link", { name }).click();
 const hop = (name: string, state: string) => page.locator(`[data-hop="${name}"][data-state="${state}"]`);
+
+/** Claims what a consumer of the group has in hand; one that is gone sees to it that there is something. */
+async function takeAway(group: string): Promise<void> {
+  const bus = await openBus(sluice.urls().redisUrl);
+  try {
+    const gone = await bus.reader({ stream: streamKey("telemetry"), group, consumer: "gone" });
+    await gone.read(1, 100);
+    await goTo("Streams");
+    await button(new RegExp(`^Pending entries of ${group}`))
+      .first()
+      .click();
+    await page
+      .getByRole("checkbox", { name: /^Choose \d+-\d+/ })
+      .first()
+      .check();
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await button("Claim for another consumer").click();
+    await page.getByRole("checkbox", { name: /^Choose/, checked: true }).waitFor({ state: "detached" });
+    await button("Close").last().click();
+  } finally {
+    await bus.close();
+  }
+}
 
 describe("a stranger with the printed address", () => {
   test("logs in with the printed password, and is told what a wrong one is", async () => {
@@ -112,6 +139,8 @@ describe("a stranger with the printed address", () => {
       await send('{"seq": 3, "temperature": 23}');
       await page.getByText("stream-worker is stopped").waitFor();
       await page.getByText(/1 messages? waits? for it/).waitFor();
+      await takeAway("postgres");
+      await goTo("Flow");
     } finally {
       await sluice.kill("stream-worker", "SIGCONT");
     }
@@ -138,6 +167,48 @@ describe("a stranger with the printed address", () => {
     await goTo("Devices");
     await page.getByRole("link", { name: "shed-1" }).click();
     await page.getByRole("cell", { name: "24.75" }).waitFor();
+  });
+
+  test("discards what is not worth mending", async () => {
+    await send("{nothing");
+    await goTo("Streams");
+    await button("Quarantine").click();
+    await page.getByRole("checkbox", { name: /^Choose/ }).check();
+    await button("Discard …").click();
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await button("Discard").last().click();
+    await page.getByText("Quarantine is empty").waitFor();
+  });
+
+  test("tries a rule on past readings, saves it, and looks at the alert that it raises", async () => {
+    await goTo("Alerts");
+    await button("Rules").click();
+    await button("Add a rule").click();
+    const dialog = page.getByRole("dialog", { name: "Add a rule" });
+    await dialog.getByLabel("Name").fill("Shed too warm");
+    await dialog.getByLabel("Of which readings").fill("temperature");
+    await dialog.getByLabel("Limit").fill("24.5");
+    await dialog.getByText("Who is told, and when it becomes worse").click();
+    await dialog.getByLabel("While nobody acknowledges it").selectOption("own");
+    await button("Try it on the last week").click();
+    await dialog.getByText(/It would have raised 1 alert/).waitFor();
+    expect(await accessibilityFaults(page)).toEqual([]);
+    await button("Save").click();
+    await page.getByRole("cell", { name: "temperature above 24.5" }).waitFor();
+    await button("Active").click();
+    const look = button(/^I look at it ?: Shed too warm/);
+    // alert-worker hears of the rule a moment later
+    await waitFor(
+      async () => {
+        await send('{"temperature": 40}');
+        return (await look.count()) > 0;
+      },
+      { timeoutMs: 30_000, intervalMs: 1000, what: "the alert" },
+    );
+    await look.click();
+    await page.getByText("Nothing is wrong").waitFor();
+    await button("Acknowledged").click();
+    await page.getByRole("cell", { name: /Shed too warm/ }).waitFor();
   });
 
   test("previews a backfill and applies exactly that", async () => {
