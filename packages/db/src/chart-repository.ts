@@ -54,11 +54,15 @@ const whereSensor = (ref: SensorRef, first: number): { where: string; params: un
         params: [ref.device, ref.field],
       };
 
-/** @throws NotFoundError */
+/** The error that says that there is no such sensor, in the words of who asked. */
+export const noSensor = (ref: SensorRef): NotFoundError =>
+  new NotFoundError("id" in ref ? `no sensor ${ref.id}` : `no sensor '${ref.device}/${ref.field}'`);
+
+/** A sensor. @throws NotFoundError */
 export async function getChartSensor(db: Queries, ref: SensorRef): Promise<ChartSensor> {
   const { where, params } = whereSensor(ref, 1);
   const [sensor] = await db.query<ChartSensor>(`${SENSOR} WHERE ${where}`, params);
-  if (!sensor) throw new NotFoundError("no such sensor");
+  if (!sensor) throw noSensor(ref);
   return sensor;
 }
 
@@ -153,7 +157,7 @@ async function readRolledUp(
      )}) AS packed FROM sensor LEFT JOIN done ON true`,
     [instant(fromUs), instant(toUs), ...params],
   );
-  if (!row) throw new NotFoundError("no such sensor");
+  if (!row) throw noSensor(ref);
   const { edgeUs, packed: data, ...sensor } = row;
   return { edgeUs, sensor, buckets: unpack(data, sensor.calibrationOffset) };
 }

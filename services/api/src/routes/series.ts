@@ -1,6 +1,6 @@
 import { Readable } from "node:stream";
-import { type ChartSensor, getChartSensor, listLatest } from "@sluice/db";
-import { DeviceId, NotFoundError } from "@sluice/shared-types";
+import { type ChartSensor, getChartSensor, listLatest, noSensor } from "@sluice/db";
+import { DeviceId } from "@sluice/shared-types";
 import { z } from "zod";
 import type { Deps } from "../deps.ts";
 import { requireDevice } from "../device-access.ts";
@@ -39,7 +39,7 @@ export function addSeriesRoutes(app: App, deps: Deps): void {
       const ref = refOf(query);
       // Whoever may not see all must not learn which sensors there are.
       const requireVisible = ({ device }: { device: string }) => {
-        if (!maySee(principalOf(request), device)) throw new NotFoundError("no such sensor");
+        if (!maySee(principalOf(request), device)) throw noSensor(ref);
       };
       if ("device" in ref) requireVisible(ref);
       const range = rangeOf(query, DAY_MS);
