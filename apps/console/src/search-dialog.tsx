@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useState } from "react";
 import { useLocation } from "wouter";
 import { get } from "./api/request.ts";
-import type { Device, Sensor } from "./api/types.ts";
+import type { Device, Sensor } from "./api/types/device.ts";
 import { Dialog } from "./parts/dialog.tsx";
 import { PAGES } from "./shell.tsx";
 

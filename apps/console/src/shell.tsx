@@ -1,6 +1,6 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Link, useLocation } from "wouter";
-import type { Session } from "./api/types.ts";
+import type { Session } from "./api/types/session.ts";
 import { useLogin } from "./api/use-session.ts";
 import { useFlow } from "./flow/use-flow.tsx";
 import {

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "react";
-import type { LiveReading } from "./types.ts";
+import type { LiveReading } from "./types/series.ts";
 
 /** Listens to one kind of server-sent event at `url`; whether it hears anything now. */
 export function useEvents<T>(url: string | undefined, event: string, listener: (data: T) => void): boolean {

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect } from "react";
 import { ApiError, request, setCsrf, whenLoggedOut } from "./request.ts";
-import type { Scope, Session } from "./types.ts";
+import type { Scope, Session } from "./types/session.ts";
 
 const KEY = ["session"];
 /** Whether somebody logged in here before: without it there is nothing to ask for. */

@@ -1,4 +1,4 @@
-import type { Flow } from "../api/types.ts";
+import type { Flow } from "../api/types/flow.ts";
 
 /** Messages per second at each hop; null before there are two looks. */
 export interface FlowRates {

@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import type { Flow, GroupFlow } from "../api/types.ts";
+import type { Flow, GroupFlow } from "../api/types/flow.ts";
 import { flowRates } from "./flow-rates.ts";
 import { judgeFlow } from "./judge-flow.ts";
 

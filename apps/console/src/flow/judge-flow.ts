@@ -1,4 +1,4 @@
-import type { Flow } from "../api/types.ts";
+import type { Flow } from "../api/types/flow.ts";
 import { count, span } from "../format.ts";
 
 /** Something that needs a person, or will soon, and what to do about it. */

@@ -1,5 +1,5 @@
 import { createContext, type ReactNode, useContext, useMemo, useState } from "react";
-import type { Flow } from "../api/types.ts";
+import type { Flow } from "../api/types/flow.ts";
 import { useEvents } from "../api/use-events.ts";
 import { type FlowRates, flowRates } from "./flow-rates.ts";
 import { type Finding, judgeFlow } from "./judge-flow.ts";

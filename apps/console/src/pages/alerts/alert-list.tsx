@@ -2,7 +2,7 @@ import { keepPreviousData, useInfiniteQuery, useQueryClient } from "@tanstack/re
 import { useState } from "react";
 import { Link } from "wouter";
 import { get, query, request } from "../../api/request.ts";
-import type { Alert } from "../../api/types.ts";
+import type { Alert } from "../../api/types/alert.ts";
 import { useMay } from "../../api/use-session.ts";
 import { ago, instant, value } from "../../format.ts";
 import { Confirm, useAction } from "../../parts/dialog.tsx";

@@ -1,5 +1,5 @@
 import { useState } from "react";
-import type { RuleInput, Severity } from "../../api/types.ts";
+import type { RuleInput, Severity } from "../../api/types/alert.ts";
 import { Field } from "../../parts/field.tsx";
 import { SEVERITIES } from "./severity-tag.tsx";
 

@@ -1,4 +1,4 @@
-import type { RulePreview } from "../../api/types.ts";
+import type { RulePreview } from "../../api/types/alert.ts";
 import { count, instant, span, value } from "../../format.ts";
 import { Notice } from "../../parts/notice.tsx";
 import { Table } from "../../parts/page.tsx";

@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { ApiError, request } from "../../api/request.ts";
-import type { Condition, RuleInput, RulePreview } from "../../api/types.ts";
+import type { Condition, RuleInput, RulePreview } from "../../api/types/alert.ts";
 import { Dialog, useAction } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
 import { Problem } from "../../parts/notice.tsx";

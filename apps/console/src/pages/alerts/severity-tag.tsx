@@ -1,4 +1,4 @@
-import type { Severity } from "../../api/types.ts";
+import type { Severity } from "../../api/types/alert.ts";
 import { Tag, type Tone } from "../../parts/notice.tsx";
 
 const TONES: Record<Severity, Tone> = { info: "plain", warning: "warn", critical: "bad", emergency: "bad" };

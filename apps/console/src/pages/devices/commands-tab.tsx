@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { get, request } from "../../api/request.ts";
-import type { Command } from "../../api/types.ts";
+import type { Command } from "../../api/types/device.ts";
 import { useMay } from "../../api/use-session.ts";
 import { ago, instant } from "../../format.ts";
 import { Confirm, useForm } from "../../parts/dialog.tsx";

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import type { FormEvent } from "react";
 import { get, request } from "../../api/request.ts";
-import type { DeviceConfig } from "../../api/types.ts";
+import type { DeviceConfig } from "../../api/types/device.ts";
 import { instant } from "../../format.ts";
 import { useAction } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";

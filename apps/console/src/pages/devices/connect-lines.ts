@@ -1,4 +1,5 @@
-import type { Credentials, Installation } from "../../api/types.ts";
+import type { Credentials } from "../../api/types/device.ts";
+import type { Installation } from "../../api/types/flow.ts";
 
 /** How a device is connected, ready to paste. */
 export interface ConnectLines {

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { get } from "../../api/request.ts";
-import type { Credentials, Installation } from "../../api/types.ts";
+import type { Credentials } from "../../api/types/device.ts";
+import type { Installation } from "../../api/types/flow.ts";
 import { Copyable, Tabs } from "../../parts/field.tsx";
 import { Notice, Problem, Skeleton } from "../../parts/notice.tsx";
 import { type ConnectLines, connectLines } from "./connect-lines.ts";

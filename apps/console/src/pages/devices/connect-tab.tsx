@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { request } from "../../api/request.ts";
-import type { Credentials, DeviceDetail } from "../../api/types.ts";
+import type { Credentials, DeviceDetail } from "../../api/types/device.ts";
 import { useMay } from "../../api/use-session.ts";
 import { Confirm } from "../../parts/dialog.tsx";
 import { KeyRound } from "../../parts/icons.ts";

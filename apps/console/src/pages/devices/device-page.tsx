@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
 import { get } from "../../api/request.ts";
-import type { DeviceDetail } from "../../api/types.ts";
+import type { DeviceDetail } from "../../api/types/device.ts";
 import { ago, count, span } from "../../format.ts";
 import { Facts } from "../../parts/facts.tsx";
 import { Tabs } from "../../parts/field.tsx";

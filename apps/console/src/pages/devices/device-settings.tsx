@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useLocation } from "wouter";
 import { request } from "../../api/request.ts";
-import type { DeviceDetail } from "../../api/types.ts";
+import type { DeviceDetail } from "../../api/types/device.ts";
 import { useMay } from "../../api/use-session.ts";
 import { Confirm, useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";

@@ -2,7 +2,7 @@ import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { type ReactNode, useDeferredValue, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { get, query } from "../../api/request.ts";
-import type { Device, DeviceOverview } from "../../api/types.ts";
+import type { Device, DeviceOverview } from "../../api/types/device.ts";
 import { useMay } from "../../api/use-session.ts";
 import { ago, count, span } from "../../format.ts";
 import { Field, Tabs } from "../../parts/field.tsx";

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import type uPlot from "uplot";
 import { get, query } from "../../api/request.ts";
-import type { Series } from "../../api/types.ts";
+import type { Series } from "../../api/types/series.ts";
 import { Chart } from "../../parts/chart.tsx";
 import { Problem, Skeleton } from "../../parts/notice.tsx";
 import { useNow } from "../../parts/use-now.ts";

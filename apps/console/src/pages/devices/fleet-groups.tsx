@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
 import { request } from "../../api/request.ts";
-import type { FleetGroup } from "../../api/types.ts";
+import type { FleetGroup } from "../../api/types/device.ts";
 import { useList } from "../../api/use-list.ts";
 import { useMay } from "../../api/use-session.ts";
 import { Confirm, Dialog, FormEnd, useForm } from "../../parts/dialog.tsx";

@@ -1,6 +1,6 @@
 import { useCallback, useState } from "react";
 import type uPlot from "uplot";
-import type { LiveReading } from "../../api/types.ts";
+import type { LiveReading } from "../../api/types/series.ts";
 import { value } from "../../format.ts";
 import { Chart } from "../../parts/chart.tsx";
 

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { Link } from "wouter";
-import type { DeviceDetail, Reading } from "../../api/types.ts";
+import type { DeviceDetail, Reading } from "../../api/types/device.ts";
 import { useReadings } from "../../api/use-events.ts";
 import { ago, count, value } from "../../format.ts";
 import { Empty, Tag } from "../../parts/notice.tsx";

@@ -1,4 +1,4 @@
-import type { Device } from "../../api/types.ts";
+import type { Device } from "../../api/types/device.ts";
 import { Tag, type Tone } from "../../parts/notice.tsx";
 
 const TONES: Record<Device["status"], Tone> = {

@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { request } from "../../api/request.ts";
-import type { Calibration, Sensor } from "../../api/types.ts";
+import type { Calibration, Sensor } from "../../api/types/device.ts";
 import { useList } from "../../api/use-list.ts";
 import { useMay } from "../../api/use-session.ts";
 import { instant, value } from "../../format.ts";

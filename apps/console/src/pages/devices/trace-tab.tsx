@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { Link } from "wouter";
 import { get, query } from "../../api/request.ts";
-import type { Trace } from "../../api/types.ts";
+import type { Trace } from "../../api/types/message.ts";
 import { instant, value } from "../../format.ts";
 import { Field } from "../../parts/field.tsx";
 import { Notice, Problem, Skeleton, type Tone } from "../../parts/notice.tsx";

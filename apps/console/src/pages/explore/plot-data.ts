@@ -1,4 +1,4 @@
-import type { Series } from "../../api/types.ts";
+import type { Series } from "../../api/types/series.ts";
 
 /** One series as columns: seconds, value, and minimum and maximum where it is rolled up. */
 export interface Columns {

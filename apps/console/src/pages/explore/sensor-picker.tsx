@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "wouter";
 import { get } from "../../api/request.ts";
-import type { Sensor } from "../../api/types.ts";
+import type { Sensor } from "../../api/types/device.ts";
 import { Field } from "../../parts/field.tsx";
 import { Problem, Skeleton } from "../../parts/notice.tsx";
 import { MOST_SENSORS } from "./view.ts";

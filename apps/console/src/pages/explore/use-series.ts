@@ -1,6 +1,6 @@
 import { keepPreviousData, useQueries } from "@tanstack/react-query";
 import { get, query } from "../../api/request.ts";
-import type { Series } from "../../api/types.ts";
+import type { Series } from "../../api/types/series.ts";
 import type { View } from "./view.ts";
 
 /** A line of the chart: a sensor, now or as it was earlier. */

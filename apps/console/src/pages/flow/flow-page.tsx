@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { Link } from "wouter";
-import type { Flow } from "../../api/types.ts";
+import type { Flow } from "../../api/types/flow.ts";
 import { type FlowView, useFlow } from "../../flow/use-flow.tsx";
 import { ago, bytes, count, instant } from "../../format.ts";
 import { Facts } from "../../parts/facts.tsx";

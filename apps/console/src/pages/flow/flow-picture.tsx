@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { Link } from "wouter";
-import type { Flow, GroupFlow } from "../../api/types.ts";
+import type { Flow, GroupFlow } from "../../api/types/flow.ts";
 import type { FlowRates } from "../../flow/flow-rates.ts";
 import { count, rate, span } from "../../format.ts";
 import { Cpu, Database, DoorOpen, type Icon, Layers, ShieldAlert, Workflow } from "../../parts/icons.ts";

@@ -1,4 +1,4 @@
-import type { Flow, GroupFlow } from "../../api/types.ts";
+import type { Flow, GroupFlow } from "../../api/types/flow.ts";
 import { count } from "../../format.ts";
 import { Tag } from "../../parts/notice.tsx";
 import { Table } from "../../parts/page.tsx";

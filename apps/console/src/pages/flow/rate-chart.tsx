@@ -1,6 +1,6 @@
 import { useMemo } from "react";
 import type uPlot from "uplot";
-import type { Flow } from "../../api/types.ts";
+import type { Flow } from "../../api/types/flow.ts";
 import { flowRates } from "../../flow/flow-rates.ts";
 import { Chart, type Line } from "../../parts/chart.tsx";
 

@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { request } from "../../api/request.ts";
-import type { BackfillPlan, JobState } from "../../api/types.ts";
+import type { BackfillPlan, JobState } from "../../api/types/job.ts";
 import { count, instant } from "../../format.ts";
 import { Dialog, useAction } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";

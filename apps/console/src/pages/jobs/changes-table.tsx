@@ -1,4 +1,4 @@
-import type { RowChange } from "../../api/types.ts";
+import type { RowChange } from "../../api/types/job.ts";
 import { count, value } from "../../format.ts";
 import { Tag, type Tone } from "../../parts/notice.tsx";
 import { Table } from "../../parts/page.tsx";

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { get, query } from "../../api/request.ts";
-import type { JobRun, JobSchedule, JobState } from "../../api/types.ts";
+import type { JobRun, JobSchedule, JobState } from "../../api/types/job.ts";
 import { useMay } from "../../api/use-session.ts";
 import { ago, count, instant, span } from "../../format.ts";
 import { Field } from "../../parts/field.tsx";

@@ -1,7 +1,7 @@
 import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useDeferredValue, useState } from "react";
 import { get, query } from "../../api/request.ts";
-import type { AuditEvent } from "../../api/types.ts";
+import type { AuditEvent } from "../../api/types/session.ts";
 import { instant } from "../../format.ts";
 import { Field } from "../../parts/field.tsx";
 import { Empty, Problem, Skeleton, Tag } from "../../parts/notice.tsx";

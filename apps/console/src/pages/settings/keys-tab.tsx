@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { request } from "../../api/request.ts";
-import type { ApiKey } from "../../api/types.ts";
+import type { ApiKey } from "../../api/types/session.ts";
 import { useList } from "../../api/use-list.ts";
 import { ago, instant } from "../../format.ts";
 import { Confirm, Dialog, FormEnd, ShownOnce, useForm } from "../../parts/dialog.tsx";

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { get, request } from "../../api/request.ts";
-import type { RetentionPolicy } from "../../api/types.ts";
+import type { RetentionPolicy } from "../../api/types/job.ts";
 import { useMay } from "../../api/use-session.ts";
 import { ago, count } from "../../format.ts";
 import { Confirm, useAction } from "../../parts/dialog.tsx";

@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { request } from "../../api/request.ts";
-import type { User } from "../../api/types.ts";
+import type { User } from "../../api/types/session.ts";
 import { useList } from "../../api/use-list.ts";
 import { useSession } from "../../api/use-session.ts";
 import { ago } from "../../format.ts";

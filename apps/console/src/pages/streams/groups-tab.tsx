@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { get } from "../../api/request.ts";
-import type { GroupLag, StreamLag } from "../../api/types.ts";
+import type { GroupLag, StreamLag } from "../../api/types/flow.ts";
 import { count, span } from "../../format.ts";
 import { Empty, Problem, Skeleton, Tag } from "../../parts/notice.tsx";
 import { Panel, Table } from "../../parts/page.tsx";

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { get, request } from "../../api/request.ts";
-import type { PendingEntry } from "../../api/types.ts";
+import type { PendingEntry } from "../../api/types/flow.ts";
 import { useMay } from "../../api/use-session.ts";
 import { count, span } from "../../format.ts";
 import { Dialog, useAction } from "../../parts/dialog.tsx";

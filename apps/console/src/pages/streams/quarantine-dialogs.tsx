@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { request } from "../../api/request.ts";
-import type { Replay } from "../../api/types.ts";
+import type { Replay } from "../../api/types/message.ts";
 import { count } from "../../format.ts";
 import { Confirm, Dialog, useAction } from "../../parts/dialog.tsx";
 import { Notice, Problem, Skeleton } from "../../parts/notice.tsx";

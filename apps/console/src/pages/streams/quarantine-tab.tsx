@@ -2,7 +2,7 @@ import { keepPreviousData, useInfiniteQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useSearchParams } from "wouter";
 import { get, query } from "../../api/request.ts";
-import type { Refusal } from "../../api/types.ts";
+import type { Refusal } from "../../api/types/message.ts";
 import { useMay } from "../../api/use-session.ts";
 import { ago, count } from "../../format.ts";
 import { Field } from "../../parts/field.tsx";

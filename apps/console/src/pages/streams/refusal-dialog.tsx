@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { get, request } from "../../api/request.ts";
-import type { Refusal, Replay } from "../../api/types.ts";
+import type { Refusal, Replay } from "../../api/types/message.ts";
 import { useMay } from "../../api/use-session.ts";
 import { bytes, instant } from "../../format.ts";
 import { Dialog, useAction } from "../../parts/dialog.tsx";
