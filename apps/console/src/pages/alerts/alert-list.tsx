@@ -8,6 +8,7 @@ import { ago, instant, value } from "../../format.ts";
 import { Confirm, useAction } from "../../parts/dialog.tsx";
 import { Empty, Problem, Skeleton, Tag } from "../../parts/notice.tsx";
 import { Table } from "../../parts/page.tsx";
+import { ShowMore } from "../../parts/show-more.tsx";
 import { useNow } from "../../parts/use-now.ts";
 import { SeverityTag } from "./severity-tag.tsx";
 
@@ -135,11 +136,7 @@ export function AlertList({ state }: { state: State }) {
           </tr>
         ))}
       </Table>
-      {list.hasNextPage && (
-        <button type="button" onClick={() => void list.fetchNextPage()}>
-          Show more
-        </button>
-      )}
+      <ShowMore list={list} />
       {asking && (
         <Confirm
           title={asking.verb === "resolve" ? "Resolve the alert" : "Dismiss the alert"}

@@ -4,9 +4,9 @@ import { request } from "../../api/request.ts";
 import type { ChangedChannel, Channel } from "../../api/types/alert.ts";
 import { useList } from "../../api/use-list.ts";
 import { useMay } from "../../api/use-session.ts";
+import { AddButton } from "../../parts/add-button.tsx";
 import { Confirm, Dialog, FormEnd, ShownOnce, useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
-import { Plus } from "../../parts/icons.ts";
 import { Listing } from "../../parts/listing.tsx";
 import { Notice, Tag } from "../../parts/notice.tsx";
 import { SEVERITIES } from "./severity-tag.tsx";
@@ -41,12 +41,7 @@ export function ChannelsTab() {
     await client.invalidateQueries({ queryKey: KEY });
     setSecret(made.secret);
   };
-  const add = (
-    <button type="button" className="primary" onClick={() => setOpen({ what: "set", channel: NEW })}>
-      <Plus size={16} aria-hidden />
-      Add a channel
-    </button>
-  );
+  const add = <AddButton onClick={() => setOpen({ what: "set", channel: NEW })}>Add a channel</AddButton>;
   return (
     <>
       <Listing

@@ -5,9 +5,9 @@ import type { QualityLimits } from "../../api/types/series.ts";
 import { useList } from "../../api/use-list.ts";
 import { useMay } from "../../api/use-session.ts";
 import { value } from "../../format.ts";
+import { AddButton } from "../../parts/add-button.tsx";
 import { Dialog, FormEnd, useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
-import { Plus } from "../../parts/icons.ts";
 import { Listing } from "../../parts/listing.tsx";
 
 const KEY = ["quality"];
@@ -40,14 +40,7 @@ export function LimitsTab() {
     <>
       <Listing
         title="Limits of readings"
-        actions={
-          mayWrite && (
-            <button type="button" className="primary" onClick={() => setOpen(NONE)}>
-              <Plus size={16} aria-hidden />
-              Add limits
-            </button>
-          )
-        }
+        actions={mayWrite && <AddButton onClick={() => setOpen(NONE)}>Add limits</AddButton>}
         result={limits}
         columns={COLUMNS}
         keyOf={({ sensorType }) => sensorType}

@@ -5,8 +5,8 @@ import type { AlertRule, RuleInput } from "../../api/types/alert.ts";
 import { useList } from "../../api/use-list.ts";
 import { useMay } from "../../api/use-session.ts";
 import { value } from "../../format.ts";
+import { AddButton } from "../../parts/add-button.tsx";
 import { Confirm } from "../../parts/dialog.tsx";
-import { Plus } from "../../parts/icons.ts";
 import { Listing } from "../../parts/listing.tsx";
 import { Empty, Tag } from "../../parts/notice.tsx";
 import { NEW_RULE, RuleDialog } from "./rule-dialog.tsx";
@@ -19,12 +19,7 @@ export function RulesTab() {
   const client = useQueryClient();
   const mayChange = useMay("write");
   const rules = useList<AlertRule>(["rules"], "/api/v1/alerts/rules", "rules");
-  const add = mayChange && (
-    <button type="button" className="primary" onClick={() => setEditing(NEW_RULE)}>
-      <Plus size={16} aria-hidden />
-      Add a rule
-    </button>
-  );
+  const add = mayChange && <AddButton onClick={() => setEditing(NEW_RULE)}>Add a rule</AddButton>;
   return (
     <>
       <Listing

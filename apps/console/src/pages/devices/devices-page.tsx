@@ -9,6 +9,7 @@ import { Field, Tabs } from "../../parts/field.tsx";
 import { Plus } from "../../parts/icons.ts";
 import { Empty, Problem, Skeleton } from "../../parts/notice.tsx";
 import { Page, Table } from "../../parts/page.tsx";
+import { ShowMore } from "../../parts/show-more.tsx";
 import { useNow } from "../../parts/use-now.ts";
 import { FleetGroups } from "./fleet-groups.tsx";
 import { isSkewed, Presence } from "./presence.tsx";
@@ -114,15 +115,7 @@ function DeviceList({ add }: { add: ReactNode }) {
               <Row key={device.id} device={device} now={now} />
             ))}
           </Table>
-          {list.hasNextPage && (
-            <button
-              type="button"
-              disabled={list.isFetchingNextPage}
-              onClick={() => void list.fetchNextPage()}
-            >
-              {list.isFetchingNextPage ? "Loading …" : "Show more"}
-            </button>
-          )}
+          <ShowMore list={list} />
         </div>
       )}
     </>

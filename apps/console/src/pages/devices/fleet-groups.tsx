@@ -5,9 +5,9 @@ import { request } from "../../api/request.ts";
 import type { FleetGroup } from "../../api/types/device.ts";
 import { useList } from "../../api/use-list.ts";
 import { useMay } from "../../api/use-session.ts";
+import { AddButton } from "../../parts/add-button.tsx";
 import { Confirm, Dialog, FormEnd, useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
-import { Plus } from "../../parts/icons.ts";
 import { Listing } from "../../parts/listing.tsx";
 import { Empty } from "../../parts/notice.tsx";
 import { CommandFields, readCommand } from "./command-fields.tsx";
@@ -25,14 +25,9 @@ export function FleetGroups() {
   const close = () => setOpen(undefined);
   const groups = useList<FleetGroup>(KEY, "/api/v1/fleet", "groups");
   const add = mayWrite && (
-    <button
-      type="button"
-      className="primary"
-      onClick={() => setOpen({ what: "set", group: { name: "", description: null, devices: [] } })}
-    >
-      <Plus size={16} aria-hidden />
+    <AddButton onClick={() => setOpen({ what: "set", group: { name: "", description: null, devices: [] } })}>
       Add a group
-    </button>
+    </AddButton>
   );
   return (
     <>

@@ -6,6 +6,7 @@ import { instant } from "../../format.ts";
 import { Field } from "../../parts/field.tsx";
 import { Empty, Problem, Skeleton, Tag } from "../../parts/notice.tsx";
 import { Table } from "../../parts/page.tsx";
+import { ShowMore } from "../../parts/show-more.tsx";
 
 /** Who did what, from where. */
 export function AuditTab() {
@@ -55,11 +56,7 @@ export function AuditTab() {
               </tr>
             ))}
           </Table>
-          {list.hasNextPage && (
-            <button type="button" onClick={() => void list.fetchNextPage()}>
-              Show more
-            </button>
-          )}
+          <ShowMore list={list} />
         </div>
       )}
     </>

@@ -4,9 +4,9 @@ import { request } from "../../api/request.ts";
 import type { ApiKey } from "../../api/types/session.ts";
 import { useList } from "../../api/use-list.ts";
 import { ago, instant } from "../../format.ts";
+import { AddButton } from "../../parts/add-button.tsx";
 import { Confirm, Dialog, FormEnd, ShownOnce, useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
-import { Plus } from "../../parts/icons.ts";
 import { Listing } from "../../parts/listing.tsx";
 import { Empty, Tag } from "../../parts/notice.tsx";
 
@@ -26,12 +26,7 @@ export function KeysTab() {
   const [revoking, setRevoking] = useState<ApiKey>();
   const client = useQueryClient();
   const keys = useList<ApiKey>(["keys"], "/api/v1/keys", "keys");
-  const add = (
-    <button type="button" className="primary" onClick={() => setAdding(true)}>
-      <Plus size={16} aria-hidden />
-      Make a key
-    </button>
-  );
+  const add = <AddButton onClick={() => setAdding(true)}>Make a key</AddButton>;
   return (
     <>
       <Listing

@@ -5,9 +5,9 @@ import type { User } from "../../api/types/session.ts";
 import { useList } from "../../api/use-list.ts";
 import { useSession } from "../../api/use-session.ts";
 import { ago } from "../../format.ts";
+import { AddButton } from "../../parts/add-button.tsx";
 import { Confirm, Dialog, FormEnd, useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
-import { Plus } from "../../parts/icons.ts";
 import { Listing } from "../../parts/listing.tsx";
 import { Tag } from "../../parts/notice.tsx";
 import { Panel } from "../../parts/page.tsx";
@@ -33,12 +33,7 @@ export function UsersTab() {
     <div className="stack">
       <Listing
         title="People"
-        actions={
-          <button type="button" className="primary" onClick={() => setAdding(true)}>
-            <Plus size={16} aria-hidden />
-            Add a person
-          </button>
-        }
+        actions={<AddButton onClick={() => setAdding(true)}>Add a person</AddButton>}
         result={users}
         columns={["Address", "Name", "Role", "State", "Last login", { name: "Actions", hidden: true }]}
         keyOf={({ id }) => id}

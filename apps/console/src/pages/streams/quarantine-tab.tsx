@@ -8,6 +8,7 @@ import { ago, count } from "../../format.ts";
 import { Field } from "../../parts/field.tsx";
 import { Empty, Problem, Skeleton, Tag, type Tone } from "../../parts/notice.tsx";
 import { Table } from "../../parts/page.tsx";
+import { ShowMore } from "../../parts/show-more.tsx";
 import { useNow } from "../../parts/use-now.ts";
 import { DiscardDialog, ReplayDialog } from "./quarantine-dialogs.tsx";
 import { RefusalDialog } from "./refusal-dialog.tsx";
@@ -174,11 +175,7 @@ export function QuarantineTab() {
                 {chosen.length === waiting.length ? "Choose none" : `Choose all ${waiting.length}`}
               </button>
             )}
-            {list.hasNextPage && (
-              <button type="button" className="small" onClick={() => void list.fetchNextPage()}>
-                Show more
-              </button>
-            )}
+            <ShowMore list={list} small />
           </div>
         </div>
       )}
