@@ -14,7 +14,6 @@ import {
 } from "@sluice/db";
 import {
   applyPlan,
-  createEngine,
   defineJob,
   type Engine,
   type Job,
@@ -27,6 +26,7 @@ import {
 } from "@sluice/etl";
 import { usePostgres, waitFor } from "@sluice/testkit";
 import { loadOutputs } from "../src/jobs/load.ts";
+import { createQuietEngine } from "./quiet-engine.ts";
 
 const HOUR_MS = 3_600_000;
 const NOW_MS = Date.UTC(2026, 1, 11, 14, 30);
@@ -42,18 +42,7 @@ beforeEach(() =>
   ),
 );
 
-const silent = { debug() {}, info() {}, warn() {}, error() {} };
-const engineOf = (given: Partial<Engine> = {}): Engine =>
-  createEngine({
-    db,
-    log: silent,
-    holder: "test",
-    trigger: "manual",
-    now: () => NOW_MS,
-    backoffMs: 1,
-    patienceMs: 0,
-    ...given,
-  });
+const engineOf = (given: Partial<Engine> = {}): Engine => createQuietEngine(db, NOW_MS, given);
 
 /** A job that says of every hour which one it is. */
 function createJob(options: Partial<Job<{ fromMs: number; toMs: number }>> = {}): Job {

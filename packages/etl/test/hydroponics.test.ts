@@ -3,7 +3,6 @@ import { createBatch, type Db, findWatermark, openDb, seedVarieties } from "@slu
 import {
   afterRollups,
   createDailyJob,
-  createEngine,
   createHourlyJob,
   type Engine,
   type Job,
@@ -11,6 +10,7 @@ import {
   runLatest,
 } from "@sluice/etl";
 import { usePostgres } from "@sluice/testkit";
+import { createQuietEngine } from "./quiet-engine.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -42,16 +42,7 @@ beforeEach(async () => {
   sensors = Object.fromEntries(rows.map((row) => [row.sensor_code, row.id]));
 });
 
-const engineAt = (nowMs: number): Engine =>
-  createEngine({
-    db,
-    log: { debug() {}, info() {}, warn() {}, error() {} },
-    holder: "test",
-    trigger: "manual",
-    now: () => nowMs,
-    backoffMs: 1,
-    patienceMs: 0,
-  });
+const engineAt = (nowMs: number): Engine => createQuietEngine(db, nowMs);
 
 async function latest(job: Job, nowMs = NOW_MS, lookbackMs?: number) {
   return runLatest(await afterRollups(engineAt(nowMs)), job, lookbackMs === undefined ? {} : { lookbackMs });

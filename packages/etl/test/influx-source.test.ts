@@ -1,15 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type Db, findWatermark, openDb } from "@sluice/db";
-import {
-  afterRollups,
-  createDailyJob,
-  createEngine,
-  createHourlyJob,
-  type Job,
-  runLatest,
-} from "@sluice/etl";
+import { afterRollups, createDailyJob, createHourlyJob, type Job, runLatest } from "@sluice/etl";
 import { type Influx, openInflux } from "@sluice/influx";
 import { useInflux, usePostgres } from "@sluice/testkit";
+import { createQuietEngine } from "./quiet-engine.ts";
 
 const HOUR_MS = 3_600_000;
 const NOW_MS = Date.UTC(2026, 1, 11, 14, 30);
@@ -56,14 +50,7 @@ afterAll(async () => {
 });
 
 async function run(job: Job, nowMs = NOW_MS) {
-  const engine = createEngine({
-    db,
-    log: { debug() {}, info() {}, warn() {}, error() {} },
-    holder: "test",
-    trigger: "manual",
-    now: () => nowMs,
-    attempts: 1,
-  });
+  const engine = createQuietEngine(db, nowMs, { attempts: 1 });
   return runLatest(await afterRollups(engine), job, { lookbackMs: 48 * HOUR_MS });
 }
 

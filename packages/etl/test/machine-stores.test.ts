@@ -4,7 +4,6 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type Db, listMachines, openDb, putMachine, putMachineRole } from "@sluice/db";
 import {
-  createEngine,
   createMachineStores,
   listLoggedMachines,
   MACHINE_SCRIPTS,
@@ -13,6 +12,7 @@ import {
 } from "@sluice/etl";
 import { getBinary } from "@sluice/servers";
 import { usePostgres } from "@sluice/testkit";
+import { createQuietEngine } from "./quiet-engine.ts";
 import { ms, settingsOf, useMachineSource } from "./use-machine-log.ts";
 
 const source = useMachineSource();
@@ -24,13 +24,7 @@ beforeAll(async () => {
 afterAll(() => target?.close());
 
 async function runAll(stores: MachineStores) {
-  const engine = createEngine({
-    db: source.db,
-    log: { debug() {}, info() {}, warn() {}, error() {} },
-    holder: "test",
-    trigger: "manual",
-    now: () => ms("2026-03-10 00:00"),
-  });
+  const engine = createQuietEngine(source.db, ms("2026-03-10 00:00"));
   const machines = await listLoggedMachines(source.db, stores);
   const results = await runMachines(engine, { scripts: MACHINE_SCRIPTS, machines, extent: "everything" });
   for (const { failed } of results) expect(failed).toEqual([]);

@@ -1,12 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
-import {
-  createEngine,
-  type Engine,
-  type Extent,
-  listLoggedMachines,
-  MACHINE_SCRIPTS,
-  runMachines,
-} from "@sluice/etl";
+import { type Engine, type Extent, listLoggedMachines, MACHINE_SCRIPTS, runMachines } from "@sluice/etl";
+import { createQuietEngine } from "./quiet-engine.ts";
 import { type LogRow, ms, useMachineSource } from "./use-machine-log.ts";
 
 const source = useMachineSource();
@@ -21,16 +15,7 @@ const TEMPERATURE = 651;
 const ALARMS = 447;
 const OFF = Number.NaN;
 
-const engineAt = (now: string): Engine =>
-  createEngine({
-    db: source.db,
-    log: { debug() {}, info() {}, warn() {}, error() {} },
-    holder: "test",
-    trigger: "manual",
-    now: () => ms(now),
-    attempts: 1,
-    patienceMs: 0,
-  });
+const engineAt = (now: string): Engine => createQuietEngine(source.db, ms(now), { attempts: 1 });
 
 /** Runs one of the five, or all, and gives what changed, job by job. */
 async function run(

@@ -6,7 +6,6 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type Db, enablePack, openDb } from "@sluice/db";
 import {
   afterRollups,
-  createEngine,
   createJobs,
   createPacksJob,
   MACHINE_SCRIPTS,
@@ -15,6 +14,7 @@ import {
 } from "@sluice/etl";
 import { PRODUCT_JOBS, readPacks } from "@sluice/packs";
 import { usePostgres } from "@sluice/testkit";
+import { createQuietEngine } from "./quiet-engine.ts";
 
 const HOUR_MS = 3_600_000;
 const TODAY_MS = Date.UTC(2026, 1, 11);
@@ -33,16 +33,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const engine = () =>
-  createEngine({
-    db,
-    log: { debug() {}, info() {}, warn() {}, error() {} },
-    holder: "test",
-    trigger: "manual",
-    now: () => NOW_MS,
-    backoffMs: 1,
-    patienceMs: 0,
-  });
+const engine = () => createQuietEngine(db, NOW_MS);
 
 /** One value a minute. */
 async function send(

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { type Db, findWatermark, openDb, putWaterNodes } from "@sluice/db";
-import { afterRollups, createEngine, createWaterJob, type Engine, runBackfill, runLatest } from "@sluice/etl";
+import { afterRollups, createWaterJob, type Engine, runBackfill, runLatest } from "@sluice/etl";
 import { usePostgres } from "@sluice/testkit";
+import { createQuietEngine } from "./quiet-engine.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -29,16 +30,7 @@ beforeEach(async () => {
   ]);
 });
 
-const engineAt = (nowMs: number): Engine =>
-  createEngine({
-    db,
-    log: { debug() {}, info() {}, warn() {}, error() {} },
-    holder: "test",
-    trigger: "manual",
-    now: () => nowMs,
-    backoffMs: 1,
-    patienceMs: 0,
-  });
+const engineAt = (nowMs: number): Engine => createQuietEngine(db, nowMs);
 
 const cycle = async (nowMs = NOW_MS) =>
   runLatest(await afterRollups(engineAt(nowMs)), createWaterJob({ readers: db, parallelNodes: 3 }));
