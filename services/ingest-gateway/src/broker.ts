@@ -1,19 +1,18 @@
-import { randomUUID } from "node:crypto";
 import type { Duplex } from "node:stream";
-import { createLimiter } from "@sluice/service-kit";
 import { createTopics, type Resource } from "@sluice/shared-types";
-import { Aedes, type AuthenticateError, type Client, type ConnectPacket, type PublishPacket } from "aedes";
+import { Aedes, type Client, type PublishPacket } from "aedes";
 import { createAcl } from "./acl.ts";
-import { answersOf } from "./answers.ts";
+import { admitPacket, createAdmitClient, IDENTIFIER_REJECTED } from "./admit-client.ts";
 import type { Brake } from "./brake.ts";
-import { CLAIM_USER, type ClaimDesk } from "./claim-desk.ts";
+import type { ClaimDesk } from "./claim-desk.ts";
 import { type ConfirmedPublish, createConfirmedPublish } from "./confirmed-publish.ts";
 import type { Credentials } from "./credentials.ts";
 import { createDeliveries, type Deliveries } from "./deliveries.ts";
-import { createDeviceAccess, NOT_AUTHORISED, refusal, willOf } from "./device-access.ts";
+import { createDeviceAccess, NOT_AUTHORISED, refusal } from "./device-access.ts";
 import type { Door } from "./door.ts";
-import type { Ingest, Verdict } from "./ingest.ts";
+import type { Ingest } from "./ingest.ts";
 import type { Log } from "./log.ts";
+import { createPublishing } from "./publishing.ts";
 import type { Quota } from "./quota.ts";
 import { createSessions, type Session } from "./session.ts";
 import type { ReadTopic } from "./topic-reader.ts";
@@ -59,18 +58,12 @@ export interface Broker extends Resource {
 /** Longest packet for a payload limit: topic and header fit, and payloads that are politely refused. */
 export const maxPacketOf = (maxPayloadBytes: number) => maxPayloadBytes + 1024 * 1024;
 
-const CLIENT_ID = /^[A-Za-z0-9_.:-]{1,128}$/;
-const QUIET_MS = 10_000;
-const MAX_KEEPALIVE_S = 3600;
 const CONNECT_TIMEOUT_MS = 15_000;
 const MAX_UNKNOWN = 10_000;
 const MAX_FILTERS = 64;
 const WAITING_PER_CONNECTION = 2000;
-const WAITING_TOTAL = 60_000;
-const WAITING_BYTES = 48 * 1024 * 1024;
 const TIME_EVERY_MS = 60_000;
 const RECHECK_MS = 10_000;
-const IDENTIFIER_REJECTED = 2;
 const CONNACK_IDENTIFIER_REJECTED = Buffer.from([0x20, 2, 0, IDENTIFIER_REJECTED]);
 
 /** MQTT errors that are the end of a connection, not a breach of the protocol. */
@@ -84,28 +77,20 @@ const ENDINGS =
  * nothing is queued or retained here, so `clean=0` finds no old session.
  */
 export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Promise<Broker> {
-  const { ingest, log } = deps;
+  const { log } = deps;
   const topics = createTopics(options.root);
   const acl = createAcl(options.root);
   const byClient = new WeakMap<Client, Session>();
   const byClientId = new Map<string, Session>();
   const unknown = new Set<Session>();
-  const quiet = createLimiter(QUIET_MS);
   const listeners = { came: (_: string) => {}, left: (_: string) => {} };
   let closing = false;
-  /** Handed to ingest and not settled: also what is still looked up and not in the appender yet. */
-  const waiting = { messages: 0, bytes: 0 };
-
   const sessions = createSessions(
     {
       // A payload over the limit by up to a megabyte is refused politely: the device learns why.
       maxPacketBytes: maxPacketOf(options.maxPayloadBytes),
       waitingPerConnection: WAITING_PER_CONNECTION,
-      mayRead: () => {
-        const appending = ingest.waiting();
-        const messages = Math.max(appending.messages, waiting.messages);
-        return messages < WAITING_TOTAL && Math.max(appending.bytes, waiting.bytes) < WAITING_BYTES;
-      },
+      mayRead: () => publishing.mayRead(),
     },
     (session, fault, bytes) =>
       turnAway(session, fault, fault === "too_large" ? "packet is over the limit" : "not MQTT", bytes),
@@ -140,59 +125,12 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     },
   });
 
-  /** Tells those connections of the device that listen on `ack` or `rejected`. */
-  const answer = (session: Session, packet: PublishPacket, verdict: Verdict) => {
-    const only = session.credential?.devices.length === 1 ? session.credential.devices[0] : undefined;
-    const device = verdict.device ?? only;
-    if (device === undefined || !deliveries.hasListener(device)) return;
-    const bytes = Buffer.isBuffer(packet.payload) ? packet.payload : Buffer.from(packet.payload);
-    for (const { topic, payload } of answersOf({ ...verdict, device }, topics, bytes))
-      deliveries.send(topic, payload, 1);
-  };
-  const publishOne = (packet: PublishPacket, client: Client, session: Session, done: (e?: Error) => void) => {
-    session.waiting++;
-    waiting.messages++;
-    waiting.bytes += packet.payload.length;
-    const settle = () => {
-      session.waiting--;
-      waiting.messages--;
-      waiting.bytes -= packet.payload.length;
-      sessions.feed();
-    };
-    ingest
-      .accept({
-        topic: packet.topic,
-        payload: typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload,
-        qos: packet.qos,
-        dup: packet.dup,
-        clientId: client.id,
-        ...(packet.messageId === undefined ? {} : { packetId: packet.messageId }),
-        ...(session.credential ? { credential: session.credential } : {}),
-        source: "mqtt",
-      })
-      .then(
-        (verdict) => {
-          settle();
-          done();
-          if (session.credential) {
-            const restMs = deps.quota.restMs(verdict.device ?? session.credential.username);
-            if (restMs > 0) session.restUntilMs = performance.now() + restMs;
-          }
-          if (verdict.seq !== undefined || verdict.refusals.length > 0) answer(session, packet, verdict);
-        },
-        (error: Error) => {
-          settle();
-          const held = quiet(session.username ?? "", performance.now());
-          if (held !== undefined)
-            log.warn(
-              { err: error, device: session.username, held },
-              "not acknowledged: it could not be kept",
-            );
-          done(error);
-        },
-      );
-  };
-
+  const admit = createAdmitClient({
+    ...{ access, byClientId, turnAway, credentials: deps.credentials, readTopic: deps.readTopic },
+    ...{ strictClientId: options.strictClientId, maxPayloadBytes: options.maxPayloadBytes },
+    came: (clientId) => listeners.came(clientId),
+  });
+  const publishing = createPublishing({ ...deps, topics, deliveries, feed: sessions.feed });
   const aedes = new Aedes({
     connectTimeout: CONNECT_TIMEOUT_MS,
     maxClientsIdLength: 128,
@@ -215,7 +153,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     authenticate: (client, username, password, done) => {
       const session = byClient.get(client);
       if (!session) return done(refusal("no session", NOT_AUTHORISED), null);
-      void authenticate(session, client, username ?? "", password?.toString("utf8") ?? "", done);
+      void admit(session, client, username ?? "", password?.toString("utf8") ?? "", done);
     },
     authorizePublish: (client, packet, done) => {
       const session = client && byClient.get(client);
@@ -224,7 +162,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
       if (session.claim !== undefined) return access.register(session, client, session.claim, packet, done);
       // The device is not gone: another connection of it took over, or the gateway stops.
       if (session.superseded && packet === session.will) return done(null);
-      publishOne(packet, client, session, done);
+      publishing.accept(packet, client, session, done);
     },
     authorizeSubscribe: (client, subscription, done) => {
       const session = byClient.get(client);
@@ -257,62 +195,6 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     if (client && typeof client !== "function") done?.();
     else route(packet as never, client as never);
   }) as typeof aedes.publish;
-
-  const authenticate = async (
-    session: Session,
-    client: Client,
-    username: string,
-    password: string,
-    done: (error: AuthenticateError | null, success: boolean | null) => void,
-  ) => {
-    if (username === CLAIM_USER) return void access.admitClaim(session, client, password, done);
-    let answer = access.whoIs(session, client, username, password);
-    if (!answer.credential) {
-      await deps.credentials.refreshed();
-      if (session.conn.destroyed) return done(refusal("gone", NOT_AUTHORISED), null);
-      answer = access.whoIs(session, client, username, password);
-    }
-    session.username = answer.credential?.username ?? username;
-    if (!answer.credential) {
-      const why = username === "" ? "no user name" : "user name or password is wrong";
-      return access.refuseSlowly(session, answer.reason, why, done);
-    }
-    const { credential, hash } = answer;
-    username = credential.username;
-    const refuse = (reason: "client_id_in_use" | "not_authorised", why: string, code: number) => {
-      turnAway(session, reason, why);
-      done(refusal(why, code), null);
-    };
-    if (options.strictClientId && !credential.devices.includes(client.id)) {
-      return refuse("not_authorised", "the client id is not a device of this user", NOT_AUTHORISED);
-    }
-    const other = byClientId.get(client.id);
-    if (other && other.username !== username) {
-      return refuse("client_id_in_use", "another user is connected with this client id", IDENTIFIER_REJECTED);
-    }
-    const will = willOf(client);
-    if (will && !mayPublish(will, credential.owns)) {
-      return refuse("not_authorised", "the last will is not for a topic of this user", NOT_AUTHORISED);
-    }
-    if (will) session.will = will;
-    if (other) other.superseded = true;
-    byClientId.set(client.id, session);
-    listeners.came(client.id);
-    session.credential = credential;
-    session.hash = hash;
-    access.admitted(session);
-    done(null, true);
-  };
-
-  const mayPublish = (will: PublishPacket, owns: (device: string) => boolean) => {
-    try {
-      const { device } = deps.readTopic(will.topic);
-      will.retain = false;
-      return will.payload.length <= options.maxPayloadBytes && (device === undefined || owns(device));
-    } catch {
-      return false;
-    }
-  };
 
   const watch = (session: Session, client: Client) => {
     client.on("error", () => {}); // told through the broker's own events
@@ -412,17 +294,4 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
       for (const session of sessions.all) session.conn.destroy();
     },
   };
-}
-
-/** Notes who connects and caps what he asks for; false where the client id cannot be used. */
-function admitPacket(session: Session, packet: ConnectPacket): boolean {
-  if (packet.clientId === "" && packet.clean !== false) packet.clientId = `sluice-${randomUUID()}`;
-  // Nobody takes over another's connection with a token that many devices share.
-  if (packet.username === CLAIM_USER) packet.clientId = `claim-${randomUUID()}`;
-  if (!CLIENT_ID.test(packet.clientId)) return false;
-  session.clientId = packet.clientId;
-  packet.clean = true;
-  const keepalive = packet.keepalive ?? 0;
-  packet.keepalive = keepalive === 0 || keepalive > MAX_KEEPALIVE_S ? MAX_KEEPALIVE_S : keepalive;
-  return true;
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Bus, KeyValue } from "@sluice/bus";
 import type { Metrics, Tracing } from "@sluice/service-kit";
-import { createTopics, DEFAULT_CLOCK_POLICY, type Resource, streamKey } from "@sluice/shared-types";
+import { DEFAULT_CLOCK_POLICY, type Resource, streamKey } from "@sluice/shared-types";
 import { openAdmission } from "./admission.ts";
 import { createAppender } from "./appender.ts";
 import { createArrivals } from "./arrival.ts";
@@ -21,13 +21,14 @@ import { createIdempotency } from "./idempotency.ts";
 import { createIngest, type Ingest } from "./ingest.ts";
 import { openListeners } from "./listeners.ts";
 import type { Log } from "./log.ts";
-import { type Outcomes, openOutcomes } from "./outcomes.ts";
+import { openOutcomes } from "./outcomes.ts";
 import { openPresence } from "./presence.ts";
 import { createQuota } from "./quota.ts";
 import { createRefusalLog } from "./refusal-log.ts";
 import { openSessionNews } from "./session-news.ts";
 import { openSubscriber, type Subscriber } from "./subscribe.ts";
 import { openSystemAlerts } from "./system-alerts.ts";
+import { tellStored } from "./tell-stored.ts";
 import type { TlsFiles } from "./tls.ts";
 import { createTopicReader, parseTopicMaps } from "./topic-reader.ts";
 import { traceIngest } from "./trace-ingest.ts";
@@ -148,7 +149,7 @@ export async function openGateway(deps: GatewayDeps): Promise<Gateway> {
           .catch((error: unknown) => log.debug({ err: error }, "an alert was not told outside")),
     ],
   });
-  tellStored(outcomes, config, broker, subscriber, log);
+  tellStored(outcomes, config.SLUICE_TOPIC_ROOT, broker, subscriber, log);
   countConnections(deps.metrics, broker);
   const ports = {
     ...listeners.ports,
@@ -279,31 +280,6 @@ function openExternal(
       maps: parseTopicMaps(config.SLUICE_TOPIC_MAPS),
     },
   );
-}
-
-/** Tells devices that want to know when the database has committed their message. */
-function tellStored(
-  outcomes: Outcomes,
-  config: Config,
-  broker: Broker,
-  subscriber: Subscriber | undefined,
-  log: Log,
-): void {
-  const topics = createTopics(config.SLUICE_TOPIC_ROOT);
-  outcomes.onDevice(({ device, boot, seq, level: outcome, reason }) => {
-    const level = outcome === "quarantined" ? "rejected" : "stored";
-    const topic = level === "stored" ? topics.ack(device) : topics.rejected(device);
-    const payload = JSON.stringify({
-      ...(boot === undefined ? {} : { boot }),
-      seq,
-      level,
-      ...(reason === undefined ? {} : { reason }),
-    });
-    broker.publish(topic, payload, 1);
-    subscriber
-      ?.publish(topic, payload, { qos: 0, retain: false })
-      .catch((error: unknown) => log.debug({ err: error, device }, "not told that it is stored"));
-  });
 }
 
 function countConnections(metrics: Metrics, broker: Broker): void {

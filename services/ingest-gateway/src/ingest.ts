@@ -139,9 +139,15 @@ export function createIngest(deps: IngestDeps): Ingest {
     }
     if (!result.message) return refuse(deps, raw, result);
     const kept = keep(deps, raw, result.message, policyOf(owner?.timeZone), owner?.ackStored === true);
+    // What waits for its append is thousands of messages: nothing of them is held but this.
+    const verdict = verdictOf(result);
+    const { device, status, type } = result.message;
     const done = (id: string | undefined) => {
-      heard(deps, result.message);
-      return verdictOf(result, id);
+      deps.heard(device, status, status !== undefined && type === "heartbeat");
+      if (id === undefined) return verdict;
+      verdict.accepted = true;
+      verdict.id = id;
+      return verdict;
     };
     if ("then" in kept) {
       const slot = kept.then(({ ids, index }) => ids.then((all) => all[index]));
@@ -176,20 +182,13 @@ function createContexts(deps: IngestDeps) {
   };
 }
 
-function verdictOf(result: NormaliseResult, id: string | undefined): Verdict {
-  const { device, boot, seq, refusals } = result;
-  const verdict: Verdict = { accepted: id !== undefined, refusals };
-  if (id !== undefined) verdict.id = id;
+/** Nothing of it is accepted yet. */
+function verdictOf({ device, boot, seq, refusals }: NormaliseResult): Verdict {
+  const verdict: Verdict = { accepted: false, refusals };
   if (device !== undefined) verdict.device = device;
   if (boot !== undefined) verdict.boot = boot;
   if (seq !== undefined) verdict.seq = seq;
   return verdict;
-}
-
-function heard(deps: IngestDeps, message: Normalised | undefined): void {
-  if (!message) return;
-  const { device, status, type } = message;
-  deps.heard(device, status, status !== undefined && type === "heartbeat");
 }
 
 /** Finds the message's times and appends it; at once where nobody has to be asked for them. */
@@ -290,7 +289,7 @@ async function refuse(deps: IngestDeps, raw: RawMessage, result: NormaliseResult
     const who = result.device ?? raw.credential?.username ?? raw.clientId ?? "unknown";
     deps.refused.note(reason, who, { detail, topic: raw.topic.slice(0, 200), source: raw.source });
   }
-  return verdictOf(result, undefined);
+  return verdictOf(result);
 }
 
 /** The one sample that was refused, as JSON: the message around it was accepted. */
