@@ -3,7 +3,8 @@ import { sendProblem } from "@sluice/service-kit";
 import type { Reason } from "@sluice/shared-types";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Brake } from "./brake.ts";
-import type { Credentials, LiveCredential } from "./credentials.ts";
+import type { LiveCredential } from "./credential-book.ts";
+import type { Credentials } from "./credentials.ts";
 import type { Door } from "./door.ts";
 
 /** What authentication of requests needs. */

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import type { Client } from "aedes";
-import type { LiveCredential } from "./credentials.ts";
+import type { LiveCredential } from "./credential-book.ts";
 import { createPacketGuard, guardReads, type PacketFault, type PacketGuard } from "./packet-guard.ts";
 
 /** One MQTT connection, from the first byte on. */
