@@ -5,7 +5,7 @@ import { afterEach, expect, test } from "@jest/globals";
 import { useMosquitto, waitFor } from "@sluice/testkit";
 import { openDeliveryLedger } from "../src/fleet/delivery-ledger.ts";
 import { type Fleet, openFleet } from "../src/fleet/open-fleet.ts";
-import { simulateReadings } from "../src/simulation/profiles.ts";
+import { openProfile } from "../src/simulation/profiles.ts";
 import { runSimulation } from "../src/simulation/run-simulation.ts";
 
 const mosquitto = useMosquitto();
@@ -22,7 +22,7 @@ function open(connections: number): Fleet {
 
 const simulation = {
   devices: ["a", "b", "c"],
-  read: (device: number, timeMs: number) => simulateReadings("hydroponics", 1, device, timeMs),
+  read: await openProfile("hydroponics", { devices: 3, seed: 1 }),
   boot: "b1",
   topicRoot: "iotflow",
   drainMs: 20_000,

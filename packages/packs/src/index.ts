@@ -1,5 +1,4 @@
 export * from "./grafana-dashboard.ts";
-export * from "./noise.ts";
 export * from "./pack.ts";
 export * from "./read-packs.ts";
 export * from "./simulate-device.ts";

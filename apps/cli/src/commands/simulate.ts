@@ -8,7 +8,7 @@ import { connectFor } from "../installation.ts";
 import { interruptible } from "../interrupt.ts";
 import { integerBetween, numberBetween } from "../number-argument.ts";
 import { note, printJson, printLine } from "../output.ts";
-import { PROFILES, type Profile, simulateReadings } from "../simulation/profiles.ts";
+import { openProfile, PROFILES, type Profile } from "../simulation/profiles.ts";
 import { runSimulation, type SimulationReport } from "../simulation/run-simulation.ts";
 
 const DEFAULT_CONNECTIONS = 200;
@@ -68,6 +68,7 @@ function prefixArgument(text: string): string {
 
 async function simulate(options: SimulateOptions, command: Command, signal: AbortSignal): Promise<void> {
   const connection = connectFor(command);
+  const read = await openProfile(options.profile, options);
   const prefix = options.prefix ?? `sim-${options.profile}`;
   const devices = Array.from(
     { length: options.devices },
@@ -85,10 +86,10 @@ async function simulate(options: SimulateOptions, command: Command, signal: Abor
     clientId: `sim-${boot}`,
   }).finally(() => db.close());
   try {
-    const { profile, rate, seconds, seed } = options;
+    const { rate, seconds } = options;
     const report = await runSimulation(fleet, {
       devices,
-      read: (device, timeMs) => simulateReadings(profile, seed, device, timeMs),
+      read,
       rate,
       seconds,
       boot,
