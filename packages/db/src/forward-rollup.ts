@@ -1,10 +1,11 @@
 import { PG_EPOCH_US } from "./binary-array.ts";
 import { type Bucket, type CarriedValue, createBucketRollup, type SensorReadings } from "./bucket-rollup.ts";
+import type { TimeRange } from "./job-repository.ts";
 import type { Queries } from "./open-db.ts";
 import { PUT_5M, USABLE } from "./rollup-statements.ts";
 
 const BUCKET_MS = 300_000;
-/** Readings held at once, about 100 bytes each; a piece is meant to have half as many. */
+/** Most readings held at once, about 100 bytes each. */
 const PIECE = 500_000;
 const ROW_BYTES = 16;
 const TWO_32 = 4_294_967_296;
@@ -13,20 +14,24 @@ const TWO_32 = 4_294_967_296;
  * Makes the 5-minute rows of [fromMs, toMs), which no rollup has covered yet, of every numeric sensor; how many. The
  * readings are read once, by time, where they lie together on disk, packed by the server, and a piece at a time.
  */
-export async function rollBucketsForward(tx: Queries, fromMs: number, toMs: number): Promise<number> {
+export async function rollBucketsForward(
+  tx: Queries,
+  { fromMs, toMs }: TimeRange,
+  piece = PIECE,
+): Promise<number> {
   const rollup = createBucketRollup(await listCarried(tx, fromMs));
-  let pieceMs = await guessPiece(tx, fromMs);
+  let pieceMs = await guessPiece(tx, fromMs, piece / 2);
   for (let atMs = fromMs; atMs < toMs; ) {
     const endMs = Math.min(toMs, atMs + pieceMs);
-    const sensors = await readPiece(tx, atMs, endMs);
+    const sensors = await readPiece(tx, { fromMs: atMs, toMs: endMs }, piece);
     const readings = sensors.reduce((sum, { packed }) => sum + packed.byteLength / ROW_BYTES, 0);
-    if (readings >= PIECE && endMs - atMs > 1) {
+    if (readings >= piece && endMs - atMs > 1) {
       pieceMs = Math.floor((endMs - atMs) / 2);
       continue;
     }
     for (const sensor of sensors) rollup.add(unpack(sensor));
     atMs = endMs;
-    if (readings < PIECE / 4) pieceMs *= 2;
+    if (readings < piece / 4) pieceMs *= 2;
   }
   return putBuckets(tx, rollup.finish(), fromMs);
 }
@@ -44,13 +49,13 @@ function listCarried(tx: Queries, fromMs: number): Promise<CarriedValue[]> {
   );
 }
 
-/** How long half a piece probably lasts, going by the 5 minutes before. */
-async function guessPiece(tx: Queries, fromMs: number): Promise<number> {
+/** How long so many readings probably take to come, going by the 5 minutes before. */
+async function guessPiece(tx: Queries, fromMs: number, readings: number): Promise<number> {
   const [row] = await tx.query<{ n: number | null }>(
     "SELECT sum(n) AS n FROM public.rollup_5m WHERE bucket >= $1 AND bucket < $2",
     [new Date(fromMs - BUCKET_MS), new Date(fromMs)],
   );
-  return row?.n ? Math.ceil((BUCKET_MS * (PIECE / 2)) / row.n) : BUCKET_MS;
+  return row?.n ? Math.ceil((BUCKET_MS * readings) / row.n) : BUCKET_MS;
 }
 
 /** Readings of a sensor, 16 bytes each: microseconds since 2000 and the value, NaN for an error. */
@@ -60,12 +65,12 @@ interface PackedReadings {
 }
 
 /** Readings in [fromMs, toMs) by sensor; some of them where they are more than a piece, but for a millisecond's. */
-const readPiece = (tx: Queries, fromMs: number, toMs: number) =>
+const readPiece = (tx: Queries, { fromMs, toMs }: TimeRange, piece: number) =>
   tx.query<PackedReadings>(
     `SELECT sensor_id AS "sensorId",
             string_agg(timestamptz_send(time) || float8send(CASE WHEN ${USABLE} THEN value ELSE 'NaN' END), ''::bytea) AS packed
        FROM (SELECT * FROM public.measurement WHERE time >= $1 AND time < $2 LIMIT $3) r GROUP BY sensor_id`,
-    [new Date(fromMs), new Date(toMs), toMs - fromMs > 1 ? PIECE : null],
+    [new Date(fromMs), new Date(toMs), toMs - fromMs > 1 ? piece : null],
   );
 
 function unpack({ sensorId, packed }: PackedReadings): SensorReadings {

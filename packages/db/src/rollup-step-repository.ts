@@ -87,20 +87,20 @@ export interface RollupStep {
 }
 
 /**
- * Rolls up the next stretch, at most `maxWindowMs` long, between what is done and the mark, with the hours and days
- * that are over by then. One transaction: after a failure nothing of it is there.
+ * Rolls up the next stretch, at most `maxWindowMs` long and with at most `piece` readings in memory, between what is
+ * done and the mark, with the hours and days that are over by then. One transaction: after a failure nothing of it is there.
  */
 export async function rollForward(
   db: Db,
   calendar: Calendar,
-  options: { maxWindowMs?: number } = {},
+  options: { maxWindowMs?: number; piece?: number } = {},
 ): Promise<RollupStep> {
   return db.transaction(async (tx) => {
     await beginStep(tx);
     const { markMs, doneMs } = await findRollupProgress(tx);
     if (markMs === undefined || doneMs === undefined || doneMs >= markMs) return { rows: 0, more: false };
     const toMs = Math.min(markMs, doneMs + (options.maxWindowMs ?? HOUR_MS));
-    const rows = await rollBucketsForward(tx, doneMs, toMs);
+    const rows = await rollBucketsForward(tx, { fromMs: doneMs, toMs }, options.piece);
     const hourMs = Math.floor(doneMs / HOUR_MS) * HOUR_MS;
     if (toMs >= hourMs + HOUR_MS) await rollHours(tx, await everySensor(tx, hourMs, toMs), toMs);
     await rollDays(tx, await everySensor(tx, doneMs, toMs), calendar, { fromMs: doneMs, toMs });

@@ -106,7 +106,7 @@ async function write(
 
 async function roll(toMs: number): Promise<void> {
   await moveRollupMark(db, toMs);
-  while ((await rollForward(db, siteDays, { maxWindowMs: 5 * HOUR_MS })).more);
+  while ((await rollForward(db, siteDays, { maxWindowMs: 5 * HOUR_MS, piece: 20 })).more);
   await repairRollups(db, siteDays);
 }
 

@@ -66,8 +66,9 @@ function ofPack({ deviceTypes, sensorTypes }: Pack): string {
 
 const quote = (text: string) => `'${text.replaceAll("'", "''")}'`;
 const list = (texts: readonly string[]) => texts.map(quote).join(", ");
+/** An array, since a list may not be empty in SQL: there may be no device of the pack yet. */
 const chosen = (fields: readonly string[]) =>
-  `s.sensor_code IN (${list(fields)}) AND d.device_code IN (\${device:sqlstring})`;
+  `s.sensor_code IN (${list(fields)}) AND d.device_code = ANY (ARRAY[\${device:sqlstring}]::text[])`;
 
 function sqlOf(panel: Panel): string {
   if (panel.kind === "chart")
