@@ -11,6 +11,7 @@ export function Listing<T>({
   keyOf,
   empty,
   children,
+  cards = true,
 }: {
   title: string;
   actions?: ReactNode;
@@ -21,6 +22,8 @@ export function Listing<T>({
   empty: ReactNode;
   /** One row. */
   children: (item: T) => ReactNode;
+  /** Not where numbers are compared: see {@link Table}. */
+  cards?: boolean;
 }) {
   return (
     <Panel title={title} actions={items && items.length > 0 && actions}>
@@ -28,7 +31,7 @@ export function Listing<T>({
       {items === undefined && error == null && <Skeleton />}
       {items?.length === 0 && empty}
       {items !== undefined && items.length > 0 && (
-        <Table label={title} columns={columns}>
+        <Table label={title} columns={columns} cards={cards}>
           {items.map((item) => (
             <Fragment key={keyOf(item)}>{children(item)}</Fragment>
           ))}

@@ -55,19 +55,24 @@ export function Panel({
 /** A column: its name; `num` where it holds numbers, `hidden` where its name is only read out. */
 export type Column = string | { name: string; num?: boolean; hidden?: boolean };
 
-/** A table that scrolls sideways where there is no room, by keyboard too. */
+/**
+ * A table that scrolls sideways where there is no room, by keyboard too. With `cards` a row is a card on a phone: for
+ * lists whose buttons must not be out of sight.
+ */
 export function Table({
   label,
   columns,
   children,
+  cards = false,
 }: {
   label: string;
   columns: readonly Column[];
   children: ReactNode;
+  cards?: boolean;
 }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
-    <section className="table" aria-label={label} tabIndex={0}>
+    <section className={cards ? "table cards" : "table"} aria-label={label} tabIndex={0}>
       <table>
         <thead>
           <tr>

@@ -76,7 +76,7 @@ export function AlertList({ state }: { state: State }) {
   return (
     <div className="panel">
       {acknowledge.error !== undefined && <Problem error={acknowledge.error} />}
-      <Table label="Alerts" columns={COLUMNS}>
+      <Table label="Alerts" columns={COLUMNS} cards>
         {alerts.map((alert) => (
           <tr key={alert.id}>
             <td>

@@ -29,23 +29,29 @@ export function EscalationFields({ escalation }: { escalation: RuleInput["escala
       {kind === "own" &&
         steps.map((step, i) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: steps are told apart by their place
-          <div className="row" key={i}>
-            <span>After</span>
-            <input
-              name="stepMinutes"
-              type="number"
-              step="any"
-              min={0}
-              required
-              aria-label={`Minutes until step ${i + 1}`}
-              defaultValue={step.afterMinutes}
-            />
-            <span>minutes</span>
-            <select name="stepSeverity" aria-label={`Severity of step ${i + 1}`} defaultValue={step.severity}>
-              {SEVERITIES.map((severity) => (
-                <option key={severity}>{severity}</option>
-              ))}
-            </select>
+          <div className="fields" key={i}>
+            <Field label={`Step ${i + 1} after (minutes)`}>
+              {(ids) => (
+                <input
+                  {...ids}
+                  name="stepMinutes"
+                  type="number"
+                  step="any"
+                  min={0}
+                  required
+                  defaultValue={step.afterMinutes}
+                />
+              )}
+            </Field>
+            <Field label={`Step ${i + 1}: it becomes`}>
+              {(ids) => (
+                <select {...ids} name="stepSeverity" defaultValue={step.severity}>
+                  {SEVERITIES.map((severity) => (
+                    <option key={severity}>{severity}</option>
+                  ))}
+                </select>
+              )}
+            </Field>
           </div>
         ))}
       {kind === "own" && (

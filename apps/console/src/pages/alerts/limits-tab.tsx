@@ -43,6 +43,7 @@ export function LimitsTab() {
         actions={mayWrite && <AddButton onClick={() => setOpen(NONE)}>Add limits</AddButton>}
         result={limits}
         columns={COLUMNS}
+        cards={false}
         keyOf={({ sensorType }) => sensorType}
         empty={null}
       >

@@ -165,7 +165,7 @@ export function RuleDialog({ rule, onClose }: { rule: RuleInput & { id?: number 
         )}
         <details>
           <summary>Who is told, and when it becomes worse</summary>
-          <div className="fields">
+          <div className="stack">
             <Field label="Channels" hint="names with commas between; empty: all" error={why("channels")}>
               {(ids) => (
                 <input
@@ -176,8 +176,8 @@ export function RuleDialog({ rule, onClose }: { rule: RuleInput & { id?: number 
                 />
               )}
             </Field>
+            <EscalationFields escalation={rule.escalation} />
           </div>
-          <EscalationFields escalation={rule.escalation} />
         </details>
         <label className="check">
           <input type="checkbox" name="active" defaultChecked={rule.active} />

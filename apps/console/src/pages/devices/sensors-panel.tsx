@@ -26,6 +26,7 @@ export function SensorsPanel({ device }: { device: string }) {
         title="Sensors"
         result={sensors}
         columns={COLUMNS}
+        cards={false}
         keyOf={({ id }) => id}
         empty={<Empty title="No fields yet">They are here as soon as it has sent some.</Empty>}
       >
@@ -84,7 +85,7 @@ function Calibrate({
     await client.invalidateQueries({ queryKey: ["calibrations", sensor.id] });
   }, onClose);
   return (
-    <Dialog title={`Calibrate ${sensor.field}`} onClose={onClose}>
+    <Dialog title={`Calibrate ${sensor.field}`} onClose={onClose} wide>
       <form className="stack" onSubmit={onSubmit}>
         <p className="muted">
           The offset is added whenever a reading is shown, also one of the past. What is stored stays.
