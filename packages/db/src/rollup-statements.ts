@@ -28,10 +28,11 @@ const COLUMNS = [
 export const USABLE = "status <> 'error' AND value > float8 '-1e100' AND value < float8 '1e100'";
 
 /**
- * The reading of a sensor next to an instant, before it (`<`) or after it (`>`). It is mostly within a day: looking there
- * first, and elsewhere only where nothing is found, spares most descents where the readings of years have many partitions.
+ * The reading of a sensor next to an instant: before it (`<`), after it (`>`), at or after it (`>=`). It is mostly within
+ * a day: looking there first, and elsewhere only where nothing is found, spares most descents where the readings of
+ * years have many partitions.
  */
-export function neighbour(sensor: string, side: "<" | ">", instant: string): string {
+export function neighbour(sensor: string, side: "<" | ">" | ">=", instant: string): string {
   const [order, near] = side === "<" ? ["DESC", "> $ - INTERVAL '1 day'"] : ["ASC", "< $ + INTERVAL '1 day'"];
   const nearest = (bound: string) => `(SELECT time, value, status FROM public.measurement
          WHERE sensor_id = ${sensor} AND time ${side} ${instant}${bound} ORDER BY time ${order} LIMIT 1)`;

@@ -75,7 +75,7 @@ const markEverything = (tx: Transaction) =>
   tx.execute(
     `INSERT INTO public.rollup_dirty (sensor_id, from_time, to_time, rebuild)
      SELECT id, '-infinity', NULL, true FROM iot.sensors s
-      WHERE EXISTS (SELECT FROM public.measurement m WHERE m.sensor_id = s.id)`,
+      CROSS JOIN LATERAL (SELECT FROM public.measurement m WHERE m.sensor_id = s.id LIMIT 1) any_reading`,
   );
 
 /** What one step did. */
@@ -207,11 +207,9 @@ const NEXT_MARKS = `SELECT d.id, d.sensor_id AS "sensorId", d.rebuild,
                (SELECT min(m.time) FROM public.measurement m WHERE m.sensor_id = d.sensor_id),
                (SELECT min(r.bucket) FROM public.rollup_5m r WHERE r.sensor_id = d.sensor_id),
                (SELECT min(r.bucket) FROM public.rollup_1d r WHERE r.sensor_id = d.sensor_id))) END AS "from",
-        least($1::timestamptz, public.five_minutes(CASE
-          WHEN EXISTS (SELECT FROM public.measurement m WHERE m.sensor_id = d.sensor_id AND m.time = d.to_time)
-          THEN d.to_time
-          ELSE coalesce((SELECT time FROM (${neighbour("d.sensor_id", ">", "d.to_time")}) next), d.to_time)
-        END) + INTERVAL '5 minutes') AS "to"
+        least($1::timestamptz, public.five_minutes(
+          coalesce((SELECT time FROM (${neighbour("d.sensor_id", ">=", "d.to_time")}) next), d.to_time)
+        ) + INTERVAL '5 minutes') AS "to"
    FROM (SELECT * FROM public.rollup_dirty ORDER BY sensor_id, from_time LIMIT $2) d ORDER BY d.sensor_id, d.from_time`;
 
 /** Takes as many marks as one step repairs. What is too long for it is marked again from where this step ends. */
