@@ -4,8 +4,10 @@ import { askServices, type Rig } from "./rig.ts";
 
 const TELEMETRY = "sluice:telemetry:{0}";
 const REJECTED = "sluice:rejected:{0}";
-/** Within what everything has to work again: thirty seconds of a machine that has nothing else to do. */
-export const recoveryLimitMs = (): number => patience(30_000);
+/** Within what everything has to work again, on a machine that has nothing else to do. */
+export const RECOVERY_MS = 30_000;
+/** The same on this machine now. */
+export const recoveryLimitMs = (): number => patience(RECOVERY_MS);
 const OLDEST_MS = 5000;
 
 /** Messages that the balance of each group lacks: accepted - stored - duplicate - quarantined - pending - unread - parked. */
@@ -52,7 +54,7 @@ export function untilDrained(rig: Rig): Promise<boolean> {
 
 async function within(condition: () => Promise<boolean>, what: string): Promise<boolean> {
   try {
-    await waitFor(condition, { timeoutMs: recoveryLimitMs(), intervalMs: 100, what });
+    await waitFor(condition, { timeoutMs: RECOVERY_MS, intervalMs: 100, what });
     return true;
   } catch {
     return false;

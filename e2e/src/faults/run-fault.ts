@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { waitFor } from "@sluice/testkit/wait-for";
 import { judge, readLedgerFile, readPoints, readQuarantine, readRows, type Verdict } from "../judge.ts";
 import type { PublisherReport } from "../publisher.ts";
-import { readImbalance, recoveryLimitMs, untilDrained, untilRecovered } from "./balance.ts";
+import { RECOVERY_MS, readImbalance, recoveryLimitMs, untilDrained, untilRecovered } from "./balance.ts";
 import { createRandom, type Fault, type Injection, type LoadSize, type Oracle, sleep } from "./fault.ts";
 import { askServices, type Rig } from "./rig.ts";
 import { type RunningPublisher, runPublisher } from "./run-publisher.ts";
@@ -111,7 +111,7 @@ async function untilFirstAcknowledgement(
 ): Promise<void> {
   try {
     const begun = () => readFileSync(ledger, "utf8") !== "";
-    await waitFor(begun, { timeoutMs: recoveryLimitMs(), what: "the first acknowledgement" });
+    await waitFor(begun, { timeoutMs: RECOVERY_MS, what: "the first acknowledgement" });
   } catch (cause) {
     const services = (await askServices(rig)).map(({ name, failing }) => `${name} ${failing.join()}`);
     const lines = rig.takeLines().filter(isComplaint).slice(-5).join(" ");

@@ -101,10 +101,14 @@ export async function openLink(
   const send = (packet: Packet) => {
     if (open) socket.write(generate(packet, { protocolVersion: options.version }));
   };
+  let pingedMs = Date.now();
   const keepalive = setInterval(() => {
-    if (!paused && Date.now() - heardMs > options.keepaliveMs * 1.5) lose("no answer to keepalive");
-    else send({ cmd: "pingreq" });
-  }, options.keepaliveMs / 2);
+    const nowMs = Date.now();
+    if (!paused && nowMs - heardMs > options.keepaliveMs) return lose("no answer to keepalive");
+    if (nowMs - pingedMs < options.keepaliveMs / 3) return;
+    pingedMs = nowMs;
+    send({ cmd: "pingreq" });
+  }, options.keepaliveMs / 6);
   const connectTimer = setTimeout(
     () => lose(`no answer to CONNECT in ${options.connectTimeoutMs} ms`),
     options.connectTimeoutMs,

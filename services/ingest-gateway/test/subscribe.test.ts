@@ -160,7 +160,7 @@ describe("following an external broker", () => {
   test("notices a network that swallows everything, and goes on when it is back", async () => {
     const proxy = await startProxy(broker.port);
     cleanups.push(() => proxy.close());
-    const gateway = await openReady({ url: `mqtt://127.0.0.1:${proxy.port}`, keepaliveMs: 400 });
+    const gateway = await openReady({ url: `mqtt://127.0.0.1:${proxy.port}`, keepaliveMs: 800 });
     const id = newDevice();
     const client = await publisher();
     proxy.pause();
