@@ -18,8 +18,8 @@ export interface NatsAppender {
 
 /**
  * One append at a time; meanwhile publishes collect. What makes it atomic: an entry carries its own ordinal, and
- * the server takes it only at the place for which that ordinal is right (`Nats-Expected-Last-Subject-Sequence`).
- * So there is no counter beside the stream, several producers cannot give out one ordinal twice, and a repeated
+ * the server takes it only at the place for which that ordinal is right (`Nats-Expected-Last-Subject-Sequence`); where a
+ * cluster took it elsewhere all the same, it counts nowhere and is appended again ({@link isMisplaced}). So there is no counter beside the stream, several producers cannot give out one ordinal twice, and a repeated
  * append either finds itself at that place or was never taken. A call of more than {@link ENTRY_MESSAGES}
  * messages is several entries: once the first is in, the rest is tried until it is in, too.
  */
@@ -36,8 +36,10 @@ export function createNatsAppender(link: NatsLink, stream: string): NatsAppender
 
   /** @returns the entry's id */
   async function append(messages: readonly string[], mustLand: boolean): Promise<string> {
-    const msgId = `${producer}:${++sequence}`;
+    let msgId = `${producer}:${++sequence}`;
     const data = encoder.encode(JSON.stringify(messages));
+    /** Where it was to go under its present name. */
+    let places: StreamEnd[] = [];
     const giveUpMs = Date.now() + QUEUE_WAIT_MS;
     for (let unknownAt: StreamEnd | undefined; ; ) {
       try {
@@ -50,12 +52,20 @@ export function createNatsAppender(link: NatsLink, stream: string): NatsAppender
         end ??= await readEnd(link, stream);
         const at: StreamEnd = end;
         unknownAt = at;
+        if (places.at(-1) !== at) places.push(at);
         const ack = await send(at, msgId, messages.length, data);
-        if (!ack.duplicate) return taken(ack.seq, at.accepted, messages.length);
-        // An earlier try had landed, and its place was taken for free meanwhile.
+        if (!ack.duplicate && ack.seq === at.sequence + 1)
+          return taken(ack.seq, at.accepted, messages.length);
         end = undefined;
-        const earlier = await findMessage(link, name, { seq: ack.seq });
-        return earlier?.entry.id ?? `${ack.seq}-0`;
+        // An earlier try had landed, and its place was taken for free meanwhile.
+        const earlier = ack.duplicate ? await findMessage(link, name, { seq: ack.seq }) : undefined;
+        if (ack.duplicate && !earlier?.misplaced) return earlier?.entry.id ?? `${ack.seq}-0`;
+        const rightly = await findPlaced(places, msgId);
+        if (rightly) return idOf(rightly.sequence + 1, rightly.accepted, messages.length);
+        // In a wrong place, and so nowhere: it goes under a new name, or the server would not take it again.
+        places = [];
+        msgId = `${producer}:${++sequence}`;
+        unknownAt = undefined;
       } catch (error) {
         const failure = error instanceof OutageError ? "cut" : natsFailureOf(error);
         if (failure === "conflict" || failure === "missing") {
@@ -81,15 +91,25 @@ export function createNatsAppender(link: NatsLink, stream: string): NatsAppender
     const h = headers();
     h.set("o", String(at.accepted + 1));
     h.set("n", String(count));
+    h.set("p", String(at.sequence + 1));
     h.set("Nats-Msg-Id", msgId);
     h.set("Nats-Expected-Last-Subject-Sequence", String(at.sequence));
     return link.ask(() => link.js.publish(name, data, { headers: h, timeout: PUBLISH_TIMEOUT_MS }));
   }
 
   function taken(seq: number, before: number, count: number): string {
-    end = { sequence: seq, accepted: before + count };
+    end = { sequence: seq, ownSequence: seq, accepted: before + count };
     noteReached(link, stream, end.accepted);
-    return `${seq}-${(before + 1) * 1_000 + count}`;
+    return idOf(seq, before, count);
+  }
+
+  const idOf = (seq: number, before: number, count: number) => `${seq}-${(before + 1) * 1_000 + count}`;
+
+  /** An earlier try may have got in on its way, where it was right. */
+  async function findPlaced(places: readonly StreamEnd[], msgId: string): Promise<StreamEnd | undefined> {
+    for (const place of places)
+      if ((await findMessage(link, name, { seq: place.sequence + 1 }))?.msgId === msgId) return place;
+    return undefined;
   }
 
   /** Nobody answers a publish to a stream that does not exist: makes it, and says whether that was it. */

@@ -40,6 +40,8 @@ export async function ensureStream(link: NatsLink, stream: string): Promise<void
 /** Where a stream's end is: its last sequence, and the last ordinal ever accepted. */
 export interface StreamEnd {
   sequence: number;
+  /** Of the last entry that has ordinals. */
+  ownSequence: number;
   accepted: number;
 }
 
@@ -57,7 +59,8 @@ export async function readEnd(link: NatsLink, stream: string): Promise<StreamEnd
   }
   const accepted = Math.max(own?.range?.to ?? 0, await readReached(link, stream));
   noteReached(link, stream, accepted);
-  return { sequence: last?.seq ?? 0, accepted };
+  const sequence = last?.seq ?? 0;
+  return { sequence, ownSequence: own?.range ? own.seq : sequence, accepted };
 }
 
 /** This many messages were accepted on the stream, whatever becomes of them. */

@@ -33,21 +33,25 @@ export async function readRecord(
   return { record: found.json<GroupRecord>(), revision: found.revision };
 }
 
-/** Changes a group's record; `change` gives undefined to leave it. Repeats when somebody else was faster. */
+/**
+ * Changes a group's record; `change` gives undefined to leave it. Repeats when somebody else was faster. Resolves with the
+ * revision that it has now. In a cluster somebody who was as fast may have overwritten it: see {@link openUnconfirmed}.
+ */
 export async function changeRecord(
   link: NatsLink,
   stream: string,
   group: string,
-  change: (record: GroupRecord) => GroupRecord | undefined,
-): Promise<void> {
+  change: (record: GroupRecord, revision: number) => GroupRecord | undefined,
+): Promise<number> {
   for (;;) {
     const found = await readRecord(link, stream, group);
     if (!found) throw new Error(`group ${group} of ${stream} has no ledger`);
-    const changed = change(found.record);
-    if (!changed) return;
+    const changed = change(found.record, found.revision);
+    if (!changed) return found.revision;
     try {
-      await link.ask(() => link.kv.update(ledgerKey(stream, group), JSON.stringify(changed), found.revision));
-      return;
+      return await link.ask(() =>
+        link.kv.update(ledgerKey(stream, group), JSON.stringify(changed), found.revision),
+      );
     } catch (error) {
       if (natsFailureOf(error) !== "conflict") throw error;
     }

@@ -30,7 +30,8 @@ export async function openNatsLink(url: string, log: Log, requireDurable = false
     const replicas = Number(searchParams.get("replicas") ?? 1);
     const monitor = searchParams.get("monitor") ?? undefined;
     await checkNatsDurability({ version: nc.info?.version ?? "", replicas, monitor }, requireDurable, log);
-    const kv = await js.views.kv(LEDGER_BUCKET, { replicas, history: 1 });
+    // Asks the leader: a replica may answer with a ledger of a moment ago, by which what has counted is handled again.
+    const kv = await js.views.kv(LEDGER_BUCKET, { replicas, history: 1, allow_direct: false });
     const maxBytes = Number(searchParams.get("maxBytes") ?? -1);
     return { nc, js, jsm, kv, replicas, maxBytes, ...line, known: new Map(), asked: new Map(), log };
   } catch (error) {

@@ -4,7 +4,15 @@ import { createInbox } from "./inbox.ts";
 import { ensureNatsGroup, RECLAIM_AFTER_MS } from "./nats-group.ts";
 import { changeRecord, countOutcomes, readRecord } from "./nats-ledger.ts";
 import { openNatsPull } from "./nats-pull.ts";
-import { classifyNats, type NatsLink, natsFailureOf, natsName, toNatsEntry } from "./nats-stream.ts";
+import {
+  classifyNats,
+  isMisplaced,
+  type NatsLink,
+  natsFailureOf,
+  natsName,
+  toNatsEntry,
+} from "./nats-stream.ts";
+import { openUnconfirmed } from "./nats-unconfirmed.ts";
 import { startNatsUpkeep } from "./nats-upkeep.ts";
 import { overlaps, type Ranges } from "./ordinal-ranges.ts";
 import { findRange } from "./redis-keys.ts";
@@ -40,6 +48,7 @@ export async function openNatsReader(
   const messages = new Map<string, Msg>();
   /** Counted by acknowledgements of which no answer came; they may have. */
   const unsure = new Set<string>();
+  const unconfirmed = openUnconfirmed();
   let counted: Ranges = [];
   let perEntry = 128;
   let failure: unknown;
@@ -51,6 +60,9 @@ export async function openNatsReader(
   const upkeep = await startNatsUpkeep(link, stream, group, {
     trim,
     reclaimAfterMs,
+    confirm: async () => {
+      if (unconfirmed.size() > 0) await count([]);
+    },
     refresh: () => {
       for (const id of inbox.ids()) say(messages.get(id), "+WPI");
     },
@@ -77,6 +89,7 @@ export async function openNatsReader(
 
   async function receive(message: Msg): Promise<void> {
     const { streamSequence, deliveryCount } = deliveryOf(message.reply ?? "");
+    if (isMisplaced(streamSequence, message.headers)) return say(message, "+ACK");
     const entry = toNatsEntry(streamSequence, message.headers, message.data, deliveryCount);
     if (!inbox.has(entry.id)) {
       // The server may call a redelivery a first delivery, so what is known to have counted is always looked at.
@@ -134,23 +147,33 @@ export async function openNatsReader(
 
   async function ack(outcomes: readonly EntryOutcome[]): Promise<string[]> {
     if (outcomes.length === 0) return [];
-    let tried: string[] = [];
-    let mine: string[] = [];
-    try {
-      await changeRecord(link, stream, group, (record) => {
-        const next = countOutcomes(record, outcomes);
-        counted = next.record.counted;
-        tried = next.ids;
-        mine = outcomes.map(({ id }) => id).filter((id) => tried.includes(id) || unsure.has(id));
-        return tried.length > 0 ? next.record : undefined;
-      });
-    } catch (error) {
-      for (const id of tried) unsure.add(id);
+    const mine = await count(outcomes).catch((error: unknown) => {
       throw classifyNats(error);
-    }
+    });
     for (const { id } of outcomes) say(messages.get(id), "+ACK");
     forget(outcomes.map(({ id }) => id));
     return mine;
+  }
+
+  /** Counts `outcomes`, and those of before that were overwritten; gives which of `outcomes` count by this reader. */
+  async function count(outcomes: readonly EntryOutcome[]): Promise<string[]> {
+    let again: EntryOutcome[] = [];
+    let tried: string[] = [];
+    try {
+      const revision = await changeRecord(link, stream, group, (record, at) => {
+        again = unconfirmed.check(record, at);
+        const next = countOutcomes(record, [...again, ...outcomes]);
+        counted = next.record.counted;
+        tried = next.ids;
+        return tried.length > 0 ? next.record : undefined;
+      });
+      const mine = outcomes.filter(({ id }) => tried.includes(id) || unsure.has(id));
+      unconfirmed.add([...again.filter(({ id }) => tried.includes(id)), ...mine], revision);
+      return mine.map(({ id }) => id);
+    } catch (error) {
+      for (const { id } of outcomes) if (tried.includes(id)) unsure.add(id);
+      throw error;
+    }
   }
 
   function forget(ids: readonly string[]): void {

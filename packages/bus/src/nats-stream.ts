@@ -100,6 +100,8 @@ export interface StoredMessage {
   range: { from: number; to: number } | undefined;
   msgId: string;
   entry: Entry;
+  /** See {@link isMisplaced}: it has no range, and is nobody's. */
+  misplaced: boolean;
 }
 
 /** One that this driver appended. */
@@ -118,11 +120,13 @@ export async function findMessage(
   try {
     const message = await link.ask(() => link.jsm.streams.getMessage(name, query as { seq: number }));
     const entry = toNatsEntry(message.seq, message.header, message.data, 0);
+    const misplaced = isMisplaced(message.seq, message.header);
     return {
+      misplaced,
       seq: message.seq,
       timeMs: message.time.getTime(),
       range:
-        entry.ordinal > 0
+        entry.ordinal > 0 && !misplaced
           ? { from: entry.ordinal, to: entry.ordinal + entry.messages.length - 1 }
           : undefined,
       msgId: message.header?.get("Nats-Msg-Id") ?? "",
@@ -162,6 +166,16 @@ export async function findLast(
     else above = middle - 1;
   }
   return below;
+}
+
+/**
+ * Whether an entry stands elsewhere than where its ordinals are right: then it was never taken, and its producer has
+ * appended it again. In a cluster nats-server checks what a publish expects against what it has applied, so that of two
+ * publishes on their way at once both may get in (measured with 2.9.10, three servers).
+ */
+export function isMisplaced(sequence: number, headers: { get(name: string): string } | undefined): boolean {
+  const place = headers?.get("p") ?? "";
+  return place !== "" && Number(place) !== sequence;
 }
 
 /** Decodes an entry; one that others published is one message as it is, ordinal 0. */

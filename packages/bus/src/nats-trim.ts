@@ -42,7 +42,7 @@ export async function trimNats(link: NatsLink, stream: string, policy: TrimPolic
     const to = message.range?.to ?? (own?.range?.from ?? end.accepted + 1) - 1;
     return to <= upto && (message.timeMs < before || to <= end.accepted - policy.keepMessages);
   };
-  const floor = Math.min(...consumers.map(({ ack_floor }) => ack_floor.stream_seq), end.sequence - 1);
+  const floor = Math.min(...consumers.map(({ ack_floor }) => ack_floor.stream_seq), end.ownSequence - 1);
   if (floor < state.first_seq || !(await removable(state.first_seq))) return;
   const last = await findLast(state.first_seq + 1, floor, removable);
   await removeEntries(link, name, state.first_seq, last);

@@ -13,6 +13,8 @@ const CLOSE_WAIT_MS = 5_000;
 export interface UpkeepOptions {
   trim: TrimPolicy;
   reclaimAfterMs: number;
+  /** Looks whether the ledger has what the reader counted. */
+  confirm(): Promise<void>;
   /** Tells the server that the entries of the reader are still worked on. */
   refresh(): void;
   onFindings(findings: Findings): void;
@@ -35,7 +37,7 @@ export async function startNatsUpkeep(
   link: NatsLink,
   stream: string,
   group: string,
-  { trim, reclaimAfterMs, refresh, onFindings, onFailure }: UpkeepOptions,
+  { trim, reclaimAfterMs, confirm, refresh, onFindings, onFailure }: UpkeepOptions,
 ): Promise<NatsUpkeep> {
   let suspected = false;
   let working: Promise<void> | undefined;
@@ -45,6 +47,7 @@ export async function startNatsUpkeep(
 
   async function lookForLosses(): Promise<void> {
     lossesAt = performance.now();
+    await confirm();
     const findings = await findLosses(link, stream, group);
     for (const range of findings.lost) {
       link.log.error(range, "messages that were accepted are gone before this group had them");

@@ -14,7 +14,8 @@ const CLOSE_WAIT_MS = 5_000;
 
 /**
  * The NATS JetStream driver. A bus stream is a JetStream stream with one subject; an entry is a message with
- * the headers `o` (ordinal of its first message) and `n`, and a JSON array as body. `?replicas=3` and
+ * the headers `o` (ordinal of its first message), `n` and `p` (the sequence for which that is right), and a JSON array as
+ * body. `?replicas=3` and
  * `?maxBytes=` in the url shape the streams it creates; `?nodes=` names further servers, `?monitor=` where to check
  * that they sync.
  * @throws OutageError where the server cannot be reached, or has no JetStream
@@ -47,7 +48,7 @@ export async function openNatsBus(
     for (let seq = start; entries.length < count && seq >= state.first_seq && seq <= state.last_seq; ) {
       const query = reverse ? { seq } : { seq, next_by_subj: name };
       const message = await findMessage(link, name, query);
-      if (message) entries.push(message.entry);
+      if (message && !message.misplaced) entries.push(message.entry);
       seq = (message?.seq ?? seq) + (reverse ? -1 : 1);
     }
     return entries;

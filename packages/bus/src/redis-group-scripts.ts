@@ -7,6 +7,8 @@ import { SHARED, script } from "./redis-script.ts";
  */
 export const ENSURE = script(`${SHARED}
 local group = ARGV[1]
+-- After a write that is never refused Redis refuses none: over its memory limit whoever drains it has to get in.
+redis.call('HDEL', ledger, '')
 local made = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
 if made.err then
   if not string.find(made.err, 'BUSYGROUP') then return made end

@@ -41,6 +41,17 @@ describe("the Redis driver", () => {
     expect((await raw.xpending(STREAM, "postgres"))[0]).toBe(1);
   });
 
+  test("a Redis over its memory limit lets a consumer in that was started only then, and drains", async () => {
+    await bus.ensureGroup(STREAM, "postgres");
+    for (let i = 0; i < 20; i++) await bus.publish(STREAM, Array(20).fill("x".repeat(5_000)));
+    const used = Number(/used_memory:(\d+)/.exec(await raw.info("memory"))?.[1]);
+    closing.push(() => raw.config("SET", "maxmemory", "1gb"));
+    await raw.config("SET", "maxmemory", used - 1_000_000);
+    await expect(bus.publish(STREAM, ["no"])).rejects.toThrow(OutageError);
+    await start();
+    expect(await settled(bus, STREAM, 400)).toMatchObject({ stored: 400 });
+  });
+
   test("an entry appended by hand is delivered as its fields, and the ledger still balances", async () => {
     await bus.publish(STREAM, ["before"]);
     await raw.xadd(STREAM, "*", "id", "0x123", "data", "00ff");

@@ -12,8 +12,8 @@ export interface NatsOptions extends ServerOptions {
   password?: string | undefined;
   /** Unique within a cluster. Default `sluice`. */
   serverName?: string | undefined;
-  /** Joins others: its own route port and the route ports of all. */
-  cluster?: { port: number; peers: readonly number[] } | undefined;
+  /** Joins others: its own route port and the route ports of all; whether clients are told of them. */
+  cluster?: { port: number; peers: readonly number[]; advertise?: boolean | undefined } | undefined;
   /** Further configuration lines. */
   config?: string | undefined;
 }
@@ -63,21 +63,26 @@ function natsConfig(options: NatsOptions, dir: string, port: number, monitorPort
   }
   if (cluster !== undefined) {
     const routes = cluster.peers.map((peer) => `"nats://127.0.0.1:${peer}"`).join(", ");
-    lines.push(`cluster { name: "sluice", listen: "127.0.0.1:${cluster.port}", routes: [${routes}] }`);
+    lines.push(
+      `cluster { name: "sluice", listen: "127.0.0.1:${cluster.port}", routes: [${routes}]${cluster.advertise === false ? ", no_advertise: true" : ""} }`,
+    );
   }
   if (options.config !== undefined) lines.push(options.config);
   return `${lines.join("\n")}\n`;
 }
 
-/** Starts a JetStream cluster of `size` members; on failure the started ones are stopped. */
-export async function startNatsCluster(size = 3): Promise<Server[]> {
+/**
+ * Starts a JetStream cluster of `size` members; on failure the started ones are stopped. Without `advertise` a client is
+ * not told of the members that it does not know.
+ */
+export async function startNatsCluster(size = 3, options: { advertise?: boolean } = {}): Promise<Server[]> {
   const peers: number[] = [];
   while (peers.length < size) {
     const port = await freePort();
     if (!peers.includes(port)) peers.push(port);
   }
   const starts = peers.map((port, index) =>
-    startNats({ serverName: `n${index + 1}`, cluster: { port, peers } }),
+    startNats({ serverName: `n${index + 1}`, cluster: { port, peers, ...options } }),
   );
   const results = await Promise.allSettled(starts);
   const members = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));

@@ -41,6 +41,8 @@ export interface ConnectionObserver {
 export interface ProxyOptions {
   /** Called for each new connection. */
   observe?(): ConnectionObserver;
+  /** Gives what the client gets in place of a chunk of the server's. */
+  rewrite?(reply: Buffer): Buffer;
 }
 
 /** Starts a proxy to a loopback port. */
@@ -54,7 +56,10 @@ export async function startProxy(targetPort: number, options: ProxyOptions = {})
     if (refusing) return void client.resetAndDestroy();
     accepted++;
     const observer = options.observe?.() ?? {};
-    const pair = join(client, connect({ port: target, host: "127.0.0.1" }), fault, observer);
+    const pair = join(client, connect({ port: target, host: "127.0.0.1" }), fault, {
+      ...options,
+      observer,
+    });
     pairs.add(pair);
     client.once("close", () => {
       pairs.delete(pair);
@@ -120,7 +125,12 @@ interface Pair {
   flush(): void;
 }
 
-function join(client: Socket, server: Socket, fault: Fault, observer: ConnectionObserver): Pair {
+function join(
+  client: Socket,
+  server: Socket,
+  fault: Fault,
+  { observer, rewrite }: Pick<ProxyOptions, "rewrite"> & { observer: ConnectionObserver },
+): Pair {
   const cut = () => {
     client.resetAndDestroy();
     server.resetAndDestroy();
@@ -128,7 +138,7 @@ function join(client: Socket, server: Socket, fault: Fault, observer: Connection
   client.on("data", (chunk) => observer.request?.(chunk));
   server.on("data", (chunk) => observer.reply?.(chunk));
   const forward = carry(client, server, fault, () => fault.dropRequests);
-  const back = carry(server, client, fault, () => fault.dropReplies);
+  const back = carry(server, client, fault, () => fault.dropReplies, rewrite);
   for (const socket of [client, server]) {
     socket.setNoDelay(true);
     socket.on("error", cut);
@@ -144,7 +154,13 @@ function join(client: Socket, server: Socket, fault: Fault, observer: Connection
 }
 
 /** Carries bytes in order; gives a function that sends what was held. */
-function carry(from: Socket, to: Socket, fault: Fault, lose: () => boolean): () => void {
+function carry(
+  from: Socket,
+  to: Socket,
+  fault: Fault,
+  lose: () => boolean,
+  rewrite = (chunk: Buffer) => chunk,
+): () => void {
   const held: (Buffer | "end")[] = [];
   let lastDueMs = 0;
   const flush = () => {
@@ -173,7 +189,7 @@ function carry(from: Socket, to: Socket, fault: Fault, lose: () => boolean): () 
     if (waitMs > 0) setTimeout(release, Math.ceil(waitMs) + 1);
     else release();
   };
-  from.on("data", take);
+  from.on("data", (chunk) => take(rewrite(chunk)));
   from.on("end", () => take("end"));
   return flush;
 }
