@@ -14,6 +14,8 @@ ensureDependencies();
 await ensureServersToTest({ yes: args.includes("--yes"), full });
 step("Type check", binary("typescript", "tsc"), ["-b"]);
 step("Lint", binary("@biomejs/biome", "biome"), ["check", "."]);
+if (full)
+  step("Unused exports and dependencies", binary("knip", "knip"), ["--no-progress", "--no-config-hints"]);
 ensureBuilt();
 
 if (full)

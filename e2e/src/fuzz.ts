@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 
 /** Where the seeds are, and whatever broke something is kept. */
-export const CORPUS = join(import.meta.dirname, "../corpus");
+const CORPUS = join(import.meta.dirname, "../corpus");
 
 /** One input and where it goes. */
 export interface FuzzInput {
@@ -39,7 +39,7 @@ const MAX_INPUT = 70_000;
 const ANSWER_MS = 40;
 
 /** A repeatable source of numbers in [0, 1). */
-export function createRandom(seed: number): () => number {
+function createRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -51,7 +51,7 @@ export function createRandom(seed: number): () => number {
 }
 
 /** The kept inputs. */
-export function readCorpus(): FuzzInput[] {
+function readCorpus(): FuzzInput[] {
   return readdirSync(CORPUS)
     .filter((name) => name.endsWith(".bin"))
     .sort()
@@ -70,7 +70,7 @@ export function keepInput({ port, bytes }: FuzzInput): void {
 const INTERESTING = [0, 1, 0x7f, 0x80, 0xff, 0x10, 0x30, 0x82, 0x0a, 0x0d, 0x22, 0x7b];
 
 /** One to four changes: bits, bytes, pieces left out, doubled, swapped in from another input. */
-export function mutate(bytes: Buffer, other: Buffer, random: () => number): Buffer {
+function mutate(bytes: Buffer, other: Buffer, random: () => number): Buffer {
   let out = Buffer.from(bytes);
   const below = (n: number) => Math.floor(random() * n);
   for (let n = 1 + below(4); n > 0 && out.length > 0; n--) {

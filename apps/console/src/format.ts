@@ -7,9 +7,6 @@ const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFraction
 export const count = (value: number | null | undefined): string =>
   value === null || value === undefined ? "–" : COUNT.format(value);
 
-/** 12.3K, for places too small for {@link count}. */
-export const short = (value: number): string => SHORT.format(value);
-
 /** Messages per second. */
 export const rate = (perSecond: number | null): string => {
   if (perSecond === null) return "–";

@@ -24,7 +24,7 @@ export interface FaultRun {
 }
 
 /** Declared bounds of every process, for O6. */
-export const LIMITS = { rssMb: 250, fds: 400, waitingMessages: 60_000 };
+const LIMITS = { rssMb: 250, fds: 400, waitingMessages: 60_000 };
 
 /** What the parts of a run put together. */
 interface Findings {

@@ -81,13 +81,13 @@ test("every service starts from it, and says what it misses", async () => {
 
 test("migrate makes roles and tables, and a worker runs as its role, told what docker-compose.yml tells them", async () => {
   const environments = readComposeEnvironments(makeEnv(root).settings);
-  const told = (service: string) => {
-    const env = { ...environments.get(service), SLUICE_ALLOW_UNSAFE: "true" };
+  const told = (service: string): Record<string, string> => {
+    const env: Record<string, string> = { ...environments.get(service), SLUICE_ALLOW_UNSAFE: "true" };
     for (const name of ["DATABASE_URL", "DATABASE_ADMIN_URL"] as const) {
-      const url = new URL((env as Record<string, string>)[name] ?? postgres.url);
+      const url = new URL(env[name] ?? postgres.url);
       const { host, pathname, username, password } = new URL(postgres.url);
       Object.assign(url, { host, pathname }, name === "DATABASE_ADMIN_URL" ? { username, password } : {});
-      Object.assign(env, { [name]: url.href });
+      env[name] = url.href;
     }
     return { ...env, REDIS_URL: redis.url };
   };
@@ -105,7 +105,7 @@ test("migrate makes roles and tables, and a worker runs as its role, told what d
     timeoutMs: 30_000,
     what: "/ready",
   });
-  const db = await openDb(told("migrate").DATABASE_ADMIN_URL, { max: 1 });
+  const db = await openDb(told("migrate").DATABASE_ADMIN_URL ?? "", { max: 1 });
   const roles = await db.query<{ usename: string }>(
     "SELECT DISTINCT usename::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
   );

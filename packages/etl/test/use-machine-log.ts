@@ -19,7 +19,7 @@ export interface MachineSource {
 }
 
 /** Variables of the document's machine, by id. */
-export const VARIABLES = {
+const VARIABLES = {
   447: "ALARMS",
   597: "MACHINE_IN_OPERATION",
   540: "MACHINE_EMERGENCY",

@@ -71,7 +71,7 @@ function encodeValue(value: FieldValue): string {
 const CONTROLS: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /** The name a server stores for a measurement, tag or field: what cannot be written is rewritten. */
-export function storedName(text: string): string {
+function storedName(text: string): string {
   if (!/[\n\r\t\\]/.test(text)) return text;
   // A backslash is literal unless a special character follows, so one at the end would swallow the separator.
   const shielded = text.endsWith("\\") ? `${text}_` : text;

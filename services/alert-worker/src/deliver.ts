@@ -67,6 +67,6 @@ async function sendOne(
 }
 
 /** Grows from seconds to an hour, never quite the same: many that failed together do not come back together. */
-export function retryMs(attempts: number): number {
+function retryMs(attempts: number): number {
   return Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** attempts) * (0.75 + Math.random() / 4);
 }

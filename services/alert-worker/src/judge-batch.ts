@@ -40,7 +40,7 @@ export interface JudgeOptions {
 }
 
 /** Receipts of this group stand beside those of `postgres`. */
-export const receiptsOf = (stream: string) => `alerts of ${stream}`;
+const receiptsOf = (stream: string) => `alerts of ${stream}`;
 
 /**
  * Makes the handler that judges entries: one transaction holds the lease, what is remembered, alerts, notifications,

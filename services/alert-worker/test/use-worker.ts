@@ -36,7 +36,7 @@ export interface TestWorker {
 }
 
 /** What a rule is unless a test says otherwise. */
-export const RULE: RuleInput = {
+const RULE: RuleInput = {
   name: "too warm",
   sensorType: "temperature",
   device: null,

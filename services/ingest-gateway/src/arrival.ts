@@ -18,7 +18,7 @@ const MAX_DEVICES = 200_000;
 export type Clocked = () => number;
 
 /** Now, to the microsecond: two processes that serve one device within a millisecond are unlikely to agree. */
-export const nowUs: Clocked = () => Date.now() * 1000 + Math.floor((performance.now() * 1000) % 1000);
+const nowUs: Clocked = () => Date.now() * 1000 + Math.floor((performance.now() * 1000) % 1000);
 
 /** Opens an empty book of arrivals. Its memory is bounded: devices heard of longest ago are forgotten. */
 export function createArrivals(clock: Clocked = nowUs): Arrivals {

@@ -72,7 +72,7 @@ const PRESSURES = "sluice:can:{0}:pressures";
  * Consumes `can:raw`: frames become telemetry or refusals, and are acknowledged once the database has committed
  * them. One gateway at a time does it, because humidity depends on the pressure that came before.
  */
-export async function openCanWorker(deps: CanDeps): Promise<CanWorker> {
+async function openCanWorker(deps: CanDeps): Promise<CanWorker> {
   const { bus, keyValue } = deps;
   await bus.ensureGroup(CAN_STREAM, GROUPS.can);
   const stop = new AbortController();

@@ -47,5 +47,5 @@ export function createDoor(refused: RefusalLog, append: Appender, nowUs: () => n
 }
 
 /** A name from the wire as it may be shown: printable, short. */
-export const shown = (text: string) =>
+const shown = (text: string) =>
   (text.length > 64 ? `${text.slice(0, 64)}…` : text).replace(/[^\x20-\x7e…]/g, "?");

@@ -15,7 +15,7 @@ export interface QuotaOptions {
 }
 
 /** A device that was away may send so many seconds' worth at once. */
-export const BURST_SECONDS = 10;
+const BURST_SECONDS = 10;
 const MAX_DEVICES = 200_000;
 const LONGEST_REST_MS = 2000;
 

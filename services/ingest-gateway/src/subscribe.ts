@@ -256,5 +256,5 @@ function needsKey({ topic, payload }: IPublishPacket, root: string): boolean {
 }
 
 /** Client id of connection `index`: the same at every start, because the broker keeps our messages under it. */
-export const sessionId = (clientId: string, index: number): string =>
+const sessionId = (clientId: string, index: number): string =>
   index === 0 ? clientId : `${clientId}-${index + 1}`;

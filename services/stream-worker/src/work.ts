@@ -19,7 +19,7 @@ const WAIT_MS = 1_000;
 /** Each may carry 64 KB of original bytes. */
 const REJECTED_MESSAGES = 128;
 /** One transaction waits for its fsync while the next one is written. */
-export const IN_FLIGHT = 2;
+const IN_FLIGHT = 2;
 
 /** What the worker runs on. */
 export interface WorkContext

@@ -22,7 +22,7 @@ import { applyToken } from "./apply-token.ts";
 import { printPlan, printResults } from "./print-results.ts";
 
 /** Name of the run that does what is due of all five. */
-export const DAILY_RUNNER = "etl_daily_runner";
+const DAILY_RUNNER = "etl_daily_runner";
 
 const DAY_MS = 86_400_000;
 

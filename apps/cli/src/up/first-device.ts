@@ -3,7 +3,7 @@ import type { NewDevice } from "@sluice/shared-types";
 import { type Secrets, saveSecrets } from "../secrets.ts";
 
 /** The device of document B, so that its examples work as they are. */
-export const FIRST_DEVICE = "esp32_001";
+const FIRST_DEVICE = "esp32_001";
 
 /** At the first start of a data folder: makes a device and gives its credential, which is kept nowhere. */
 export async function createFirstDevice(

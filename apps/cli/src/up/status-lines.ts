@@ -52,7 +52,7 @@ async function linesOf(state: State, now: Sample, before: Sample | undefined): P
 }
 
 /** Rate and lag of a group, or of the entrance where no group is named. */
-export function describeFlow(now: Sample, before: Sample | undefined, group: string | undefined): string {
+function describeFlow(now: Sample, before: Sample | undefined, group: string | undefined): string {
   const seconds = before === undefined ? 0 : (now.atMs - before.atMs) / 1000;
   const rate = (later: number, earlier: number | undefined) =>
     seconds <= 0 || earlier === undefined

@@ -87,7 +87,7 @@ const toRow = (hour: HourFigures): DerivedRow => ({
 const keyOf = ({ sensorId, bucketMs }: DueBucket) => `${sensorId}/${bucketMs}`;
 
 /** The sensors of due buckets, and the first and last of those. */
-export function spanOf(due: readonly DueBucket[]): { sensors: number[]; fromMs: number; toMs: number } {
+function spanOf(due: readonly DueBucket[]): { sensors: number[]; fromMs: number; toMs: number } {
   return {
     sensors: [...new Set(due.map(({ sensorId }) => sensorId))],
     fromMs: due.reduce((least, { bucketMs }) => Math.min(least, bucketMs), Number.POSITIVE_INFINITY),

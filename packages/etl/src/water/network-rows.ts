@@ -4,7 +4,7 @@ import { round4 } from "../jobs/load.ts";
 import type { Window } from "./windows.ts";
 
 /** Name of the zone of nodes that are in none. */
-export const NO_ZONE = "unassigned";
+const NO_ZONE = "unassigned";
 /** Least completeness, in %, of a window whose volume may hint at a leak: what is missing is no loss. */
 const WELL_KNOWN = 80;
 

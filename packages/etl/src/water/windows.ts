@@ -25,7 +25,7 @@ export function planWindows({ fromMs, toMs }: TimeRange): { windows: Window[]; r
 }
 
 /** Start of the hour. */
-export const floorHour = (atMs: number): number => Math.floor(atMs / WINDOW_MS["1hour"]) * WINDOW_MS["1hour"];
+const floorHour = (atMs: number): number => Math.floor(atMs / WINDOW_MS["1hour"]) * WINDOW_MS["1hour"];
 /** Start of the UTC day. */
 export const floorDay = (atMs: number): number => Math.floor(atMs / WINDOW_MS["1day"]) * WINDOW_MS["1day"];
 
