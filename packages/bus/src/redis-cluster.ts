@@ -106,7 +106,9 @@ export async function openRedisClusterBus(
       takeAway: async (stream, group, ids) => (await pendingOf(stream)).takeAway(stream, group, ids),
     },
     async ping() {
-      await Promise.all((await opened()).map((bus) => bus.ping()));
+      const all = await opened();
+      if (all.length === 0) await map.slotOf("sluice");
+      await Promise.all(all.map((bus) => bus.ping()));
     },
     close() {
       closing ??= opened().then(async (all) => {
