@@ -1,8 +1,6 @@
-import { type FormEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
-import { ApiError } from "../api/request.ts";
-import { Copyable } from "./field.tsx";
+import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { X } from "./icons.ts";
-import { Notice, Problem } from "./notice.tsx";
+import { Problem } from "./notice.tsx";
 
 /** A window over the page: Esc closes it, the focus stays within and returns to where it was. */
 export function Dialog({
@@ -92,59 +90,4 @@ export function useAction<A extends unknown[], T>(
     }
   };
   return { busy, error, run };
-}
-
-/** A form that is sent: what it does on submit, whether that is under way, how it failed, and which field is to blame. */
-export function useForm<T>(work: (form: FormData) => Promise<T>, onDone?: (result: T) => void) {
-  const { busy, error, run } = useAction(work, onDone);
-  const wrong: Readonly<Record<string, string>> = error instanceof ApiError ? error.fields : {};
-  const onSubmit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    void run(new FormData(event.currentTarget));
-  };
-  return { busy, error, wrong, onSubmit };
-}
-
-/** The end of a form in a window: what went wrong, and its two buttons. */
-export function FormEnd({
-  action,
-  busy,
-  error,
-  onClose,
-}: {
-  action: string;
-  busy: boolean;
-  error: unknown;
-  onClose: () => void;
-}) {
-  return (
-    <>
-      {error !== undefined && <Problem error={error} />}
-      <footer className="row end">
-        <button type="button" onClick={onClose}>
-          Cancel
-        </button>
-        <button type="submit" className="primary" disabled={busy}>
-          {action}
-        </button>
-      </footer>
-    </>
-  );
-}
-
-/** A secret that is shown this once. */
-export function ShownOnce({ label, text, onClose }: { label: string; text: string; onClose: () => void }) {
-  return (
-    <div className="stack">
-      <Notice tone="warn" title="Shown this once">
-        Take it now: nobody can see it again, only make another one.
-      </Notice>
-      <Copyable label={label} text={text} />
-      <footer className="row end">
-        <button type="button" className="primary" onClick={onClose}>
-          Done
-        </button>
-      </footer>
-    </div>
-  );
 }

@@ -5,10 +5,12 @@ import type { ChangedChannel, Channel } from "../../api/types/alert.ts";
 import { useList } from "../../api/use-list.ts";
 import { useMay } from "../../api/use-session.ts";
 import { AddButton } from "../../parts/add-button.tsx";
-import { Confirm, Dialog, FormEnd, ShownOnce, useForm } from "../../parts/dialog.tsx";
+import { Confirm, Dialog } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
+import { FormEnd, useForm } from "../../parts/form.tsx";
 import { Listing } from "../../parts/listing.tsx";
 import { Notice, Tag } from "../../parts/notice.tsx";
+import { ShownOnce } from "../../parts/shown-once.tsx";
 import { SEVERITIES } from "./severity-tag.tsx";
 
 const KEY = ["channels"];

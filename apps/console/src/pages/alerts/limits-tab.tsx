@@ -6,8 +6,9 @@ import { useList } from "../../api/use-list.ts";
 import { useMay } from "../../api/use-session.ts";
 import { value } from "../../format.ts";
 import { AddButton } from "../../parts/add-button.tsx";
-import { Dialog, FormEnd, useForm } from "../../parts/dialog.tsx";
+import { Dialog } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
+import { FormEnd, useForm } from "../../parts/form.tsx";
 import { Listing } from "../../parts/listing.tsx";
 
 const KEY = ["quality"];

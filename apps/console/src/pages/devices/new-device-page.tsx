@@ -1,13 +1,13 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { Link } from "wouter";
-import { ApiError, request } from "../../api/request.ts";
+import { request } from "../../api/request.ts";
 import type { Credentials } from "../../api/types/device.ts";
 import type { LiveReading } from "../../api/types/series.ts";
 import { useReadings } from "../../api/use-events.ts";
 import { value } from "../../format.ts";
-import { useAction } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
+import { useForm } from "../../parts/form.tsx";
 import { Notice, Problem } from "../../parts/notice.tsx";
 import { Page, Panel } from "../../parts/page.tsx";
 import { ConnectPanel, SecretsOnce } from "./connect-panel.tsx";
@@ -30,19 +30,14 @@ export function NewDevicePage() {
 
 function NameForm({ onMade }: { onMade: (device: Credentials & { id: string }) => void }) {
   const client = useQueryClient();
-  const { busy, error, run } = useAction(async (form: FormData) => {
+  const { busy, error, wrong, onSubmit } = useForm(async (form) => {
     const given = Object.fromEntries([...form].filter(([, text]) => text !== ""));
     const device = await request<Credentials & { id: string }>("POST", "/api/v1/devices", given);
     await client.invalidateQueries({ queryKey: ["devices"] });
     onMade(device);
   });
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    void run(new FormData(event.currentTarget));
-  };
-  const wrong = error instanceof ApiError ? error.fields : {};
   return (
-    <form className="stack" onSubmit={submit}>
+    <form className="stack" onSubmit={onSubmit}>
       <div className="fields">
         <Field
           label="Device id"

@@ -5,10 +5,12 @@ import type { ApiKey } from "../../api/types/session.ts";
 import { useList } from "../../api/use-list.ts";
 import { ago, instant } from "../../format.ts";
 import { AddButton } from "../../parts/add-button.tsx";
-import { Confirm, Dialog, FormEnd, ShownOnce, useForm } from "../../parts/dialog.tsx";
+import { Confirm, Dialog } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
+import { FormEnd, useForm } from "../../parts/form.tsx";
 import { Listing } from "../../parts/listing.tsx";
 import { Empty, Tag } from "../../parts/notice.tsx";
+import { ShownOnce } from "../../parts/shown-once.tsx";
 
 const COLUMNS = [
   "Name",

@@ -1,7 +1,7 @@
 import { request } from "../../api/request.ts";
 import { useLogin } from "../../api/use-session.ts";
-import { useForm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
+import { useForm } from "../../parts/form.tsx";
 import { Problem } from "../../parts/notice.tsx";
 import { Panel } from "../../parts/page.tsx";
 

@@ -1,11 +1,12 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { get, request } from "../../api/request.ts";
 import type { RetentionPolicy } from "../../api/types/job.ts";
 import { useMay } from "../../api/use-session.ts";
 import { ago, count } from "../../format.ts";
-import { Confirm, useAction } from "../../parts/dialog.tsx";
+import { Confirm } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
+import { useForm } from "../../parts/form.tsx";
 import { Empty, Problem, Skeleton, Tag } from "../../parts/notice.tsx";
 import { Panel, Table } from "../../parts/page.tsx";
 
@@ -87,17 +88,13 @@ export function RetentionTab() {
 function SetPolicy() {
   const client = useQueryClient();
   const [asking, setAsking] = useState<{ table: string; sensorType: string; days: number }>();
-  const { error, run } = useAction(async (form: FormData) => {
+  const { error, onSubmit } = useForm(async (form) => {
     const sensorType = String(form.get("sensorType")).trim() || "*";
     setAsking({ table: String(form.get("table")), sensorType, days: Number(form.get("days")) });
   });
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    void run(new FormData(event.currentTarget));
-  };
   return (
     <Panel title="Set a policy">
-      <form className="filters" onSubmit={submit}>
+      <form className="filters" onSubmit={onSubmit}>
         <Field label="Table">
           {(ids) => (
             <select {...ids} name="table">

@@ -1,12 +1,13 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
+import { useState } from "react";
 import { get, request } from "../../api/request.ts";
 import type { Refusal, Replay } from "../../api/types/message.ts";
 import { useMay } from "../../api/use-session.ts";
 import { bytes, instant } from "../../format.ts";
-import { Dialog, useAction } from "../../parts/dialog.tsx";
+import { Dialog } from "../../parts/dialog.tsx";
 import { Facts } from "../../parts/facts.tsx";
 import { Field } from "../../parts/field.tsx";
+import { useForm } from "../../parts/form.tsx";
 import { Notice, Problem, Skeleton } from "../../parts/notice.tsx";
 import { DiscardDialog, Preview, ReplayDialog } from "./quarantine-dialogs.tsx";
 
@@ -32,7 +33,7 @@ function Mend({ refusal, onClose }: { refusal: Refusal; onClose: () => void }) {
   const mayChange = useMay("write");
   const waits = status === "open" || status === "fixed";
   const [checked, setChecked] = useState<Replay>();
-  const { busy, error, run } = useAction(async (form: FormData) => {
+  const { busy, error, onSubmit } = useForm(async (form) => {
     setChecked(undefined);
     const text = (name: string) => String(form.get(name)).trim();
     const fix = {
@@ -44,12 +45,8 @@ function Mend({ refusal, onClose }: { refusal: Refusal; onClose: () => void }) {
     setChecked(await request<Replay>("POST", "/api/v1/quarantine/replay", { ids: [id], dryRun: true }));
     await client.invalidateQueries({ queryKey: ["quarantine"] });
   });
-  const submit = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault();
-    void run(new FormData(event.currentTarget));
-  };
   return (
-    <form className="stack" onSubmit={submit}>
+    <form className="stack" onSubmit={onSubmit}>
       <Notice tone={waits ? "bad" : "plain"} title={waits ? reason : `${reason}, ${status}`}>
         {detail}
       </Notice>
