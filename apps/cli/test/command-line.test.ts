@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "@jest/globals";
+import type { Command } from "commander";
 import { createProgram } from "../src/run.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sluice flags "));
@@ -63,9 +64,8 @@ it.concurrent("answers --json also when nothing runs", async () => {
   expect(status).toBe(1);
 });
 
-it("gives every command a help with an example", () => {
-  for (const command of createProgram().commands) {
-    if (command.name() === "help") continue;
+it("gives every command and subcommand a help with an example", () => {
+  const look = (command: Command, path: string) => {
     let text = "";
     command.configureOutput({
       writeOut: (part) => {
@@ -73,9 +73,12 @@ it("gives every command a help with an example", () => {
       },
     });
     command.outputHelp();
-    expect([command.name(), text]).toEqual([command.name(), expect.stringMatching(/Examples?:\n\s+\$ /)]);
+    expect([path, text]).toEqual([path, expect.stringMatching(/Examples?:\n\s+\$ /)]);
+    expect([path, command.description()]).toEqual([path, expect.stringMatching(/.{10}/)]);
     expect(text).toContain("--data-dir");
-  }
+    for (const one of command.commands) if (one.name() !== "help") look(one, `${path} ${one.name()}`);
+  };
+  look(createProgram(), "sluice");
 });
 
 it("does not complain when its reader has seen enough", () => {

@@ -44,6 +44,17 @@ Examples:
   $ ./sluice etl run etl_daily_runner
   $ ./sluice etl status`;
 
+const EXAMPLES: Readonly<Record<string, string>> = {
+  hourly: "etl hourly --hours 6",
+  daily: "etl daily --days 7",
+  full: "etl full --json",
+  backfill: "etl backfill --days 30 --dry-run",
+  run: "etl run daily --from 2026-01-01 --to 2026-02-01",
+  cleanup: "etl cleanup --dry-run",
+  status: "etl status --json",
+};
+const exampleOf = (name: string) => `\nExample:\n  $ ./sluice ${EXAMPLES[name]}`;
+
 /** `sluice etl`: the tables that are worked out from readings, by hand or from cron. */
 export function etlCommand(): Command {
   const command = new Command("etl")
@@ -83,6 +94,7 @@ export function etlCommand(): Command {
     new Command("status")
       .description("watermarks, row counts, rollups and recent runs")
       .option("--json", "print JSON, as GET /api/etl/status")
+      .addHelpText("after", exampleOf("status"))
       .action((flags: RunFlags, self: Command) => withDb(self, (db) => printStatus(db, flags.json === true))),
   );
   return command;
@@ -106,6 +118,7 @@ function runnable(name: string, description: string, jobsOf: (given: string[]) =
     .option("--dry-run", "show what would change, and change nothing")
     .addOption(new Option("--apply <token>", "change exactly what --dry-run showed").conflicts("dryRun"))
     .option("--json", "print JSON")
+    .addHelpText("after", exampleOf(name))
     .action((...given: unknown[]) => {
       const self = given.at(-1) as Command;
       const flags = self.opts<RunFlags>();
@@ -172,6 +185,7 @@ function cleanupCommand(): Command {
     .option("--retention-days <n>", "default: ETL_HOURLY_RETENTION_DAYS, 90", integerBetween(1, 36_500))
     .option("--dry-run", "only count them")
     .option("--json", "print JSON")
+    .addHelpText("after", exampleOf("cleanup"))
     .action((flags: RunFlags, self: Command) =>
       withDb(self, async (db) => {
         const deleted = await cleanHours(db, flags);

@@ -61,6 +61,7 @@ function putCommand(): Command {
       "--source-variables <ids>",
       "its ids in the source database, such as 1-99,447; all for all of them",
     )
+    .addHelpText("after", "\nExample:\n  $ ./sluice machines put lathe --device esp32_lathe --name Lathe")
     .action(
       (id: string, flags: { name?: string; device?: string; sourceVariables?: string }, self: Command) => {
         if (!ID.test(id))
@@ -87,6 +88,7 @@ function roleCommand(): Command {
     .argument("<id>", "the machine")
     .addArgument(new Argument("<role>", "what for").choices(ROLES))
     .argument("[variables...]", "name or id, with =factor; without any as usual again")
+    .addHelpText("after", "\nExample:\n  $ ./sluice machines role lathe motor SPINDLE_LOAD_1=15")
     .action((id: string, role: MachineRole, variables: string[], _flags: object, self: Command) =>
       withDb(self, async (db) => {
         const machines = await listMachines(db);

@@ -29,6 +29,7 @@ export function packsCommand(): Command {
     new Command("list")
       .description("every pack, and which are enabled")
       .option("--json", "print JSON")
+      .addHelpText("after", "\nExample:\n  $ ./sluice packs list")
       .action(list),
   );
   command.addCommand(
@@ -36,6 +37,7 @@ export function packsCommand(): Command {
       .description("what is in a pack: sensor types, jobs, alert rules, dashboards, simulated devices")
       .argument("<pack>", "name of a pack")
       .option("--json", "print JSON")
+      .addHelpText("after", "\nExample:\n  $ ./sluice packs show water-network")
       .action(async (name: string, { json }: { json?: boolean }) => {
         const pack = await getPack(name);
         if (json) printJson(pack);
@@ -47,6 +49,7 @@ export function packsCommand(): Command {
       .description("write the dashboards of packs as Grafana reads them from a folder")
       .argument("[packs...]", "names of packs (default: all)")
       .option("--to <folder>", "where to", join(ROOT, "deploy/grafana/dashboards"))
+      .addHelpText("after", "\nExample:\n  $ ./sluice packs grafana cea --to /var/lib/grafana/dashboards")
       .action(async (names: string[], { to }: { to: string }) => {
         const packs = names.length === 0 ? await listPacks() : await Promise.all(names.map(getPack));
         await mkdir(to, { recursive: true });
@@ -63,6 +66,7 @@ export function packsCommand(): Command {
     new Command("enable")
       .description("put a pack to use, or bring it up to date")
       .argument("<pack>", "name of a pack")
+      .addHelpText("after", "\nExample:\n  $ ./sluice packs enable water-network")
       .action(async (name: string, _options: object, self: Command) => {
         const pack = await getPack(name);
         const db = await connectFor(self).openDb();
@@ -78,6 +82,7 @@ export function packsCommand(): Command {
     new Command("disable")
       .description("take a pack out of use; what it made stays")
       .argument("<pack>", "name of an enabled pack")
+      .addHelpText("after", "\nExample:\n  $ ./sluice packs disable water-network")
       .action(async (name: string, _options: object, self: Command) => {
         const db = await connectFor(self).openDb();
         const done = await disablePack(db, name).finally(() => db.close());

@@ -12,6 +12,7 @@ export function seedCommand(): Command {
     new Command("varieties")
       .description("crop varieties with what they want in each stage of growth")
       .option("--json", "print JSON")
+      .addHelpText("after", "\nExample:\n  $ ./sluice seed varieties")
       .action(async ({ json }: { json?: boolean }, self: Command) => {
         const db = await connectFor(self).openDb();
         try {

@@ -45,7 +45,7 @@ export function usersCommand(): Command {
   );
   command.addCommand(
     new Command("list")
-      .description("everybody")
+      .description("everybody who may log in, with role and state")
       .addHelpText("after", "\nExample:\n  $ ./sluice users list")
       .option("--json", "print JSON")
       .action((options: Json, self: Command) =>
@@ -61,11 +61,16 @@ export function usersCommand(): Command {
       ),
   );
   command.addCommand(
-    change("password", "make a new password, printed once; ends all sessions", async (db, id, email) => {
-      const password = createSecret(20);
-      await updateUser(db, id, { password });
-      printLine(`email ${email}   password ${password}`);
-    }),
+    change(
+      "password",
+      "make a new password, printed once; ends all sessions",
+      async (db, id, email, self) => {
+        const password = createSecret(20);
+        await updateUser(db, id, { password });
+        if (self.opts<{ json?: boolean }>().json) printJson({ id, email, password });
+        else printLine(`email ${email}   password ${password}`);
+      },
+    ).option("--json", "print JSON"),
   );
   for (const [name, status] of [
     ["disable", "disabled"],
@@ -78,8 +83,8 @@ export function usersCommand(): Command {
     );
   }
   command.addCommand(
-    change("role", "give a person another role", async (db, id, _email, role) => {
-      await updateUser(db, id, { role });
+    change("role", "give a person another role", async (db, id, _email, self) => {
+      await updateUser(db, id, { role: self.args[1] as (typeof ROLES)[number] });
     }).addArgument(new Argument("<role>", "role").choices(ROLES)),
   );
   return command;
@@ -146,7 +151,7 @@ export function keysCommand(): Command {
 function change(
   name: string,
   description: string,
-  work: (db: Db, id: number, email: string, role: (typeof ROLES)[number]) => Promise<void>,
+  work: (db: Db, id: number, email: string, self: Command) => Promise<void>,
 ): Command {
   return new Command(name)
     .description(description)
@@ -155,13 +160,14 @@ function change(
       "after",
       `\nExample:\n  $ ./sluice users ${name} ada@example.org${name === "role" ? " admin" : ""}`,
     )
-    .action((email: string, ...rest: unknown[]) =>
-      withDb(rest.at(-1) as Command, async (db) => {
+    .action((email: string, ...rest: unknown[]) => {
+      const self = rest.at(-1) as Command;
+      return withDb(self, async (db) => {
         const user = await findUserByEmail(db, email);
         if (!user) throw new CommandError(`there is no ${printable(email)}`);
-        await work(db, user.id, user.email, rest[0] as (typeof ROLES)[number]);
-      }),
-    );
+        await work(db, user.id, user.email, self);
+      });
+    });
 }
 
 function emailArgument(text: string): string {
