@@ -38,7 +38,9 @@ export function statusCommand(): Command {
       const dataDir = resolveDataDir(command.optsWithGlobals<{ dataDir?: string }>().dataDir);
       const state = findHolder(dataDir) === undefined ? undefined : findState(dataDir);
       if (state === undefined) return notRunning(dataDir, options.json === true);
-      const [services, parked] = await Promise.all([askServices(state), findParked(state.busUrl)]);
+      const services = await askServices(state);
+      // Where no service is ready the bus may not be there either: nobody waits for it.
+      const parked = services.some(({ ready }) => ready) ? await findParked(state.busUrl) : undefined;
       const ready = services.length > 0 && services.every((service) => service.ready);
       if (options.json)
         process.stdout.write(
@@ -139,7 +141,7 @@ function textStatus(
 }
 
 function parkedLine(parked: Readonly<Record<string, number>> | undefined): string {
-  if (parked === undefined) return `parked     ${pc.yellow("unknown: the bus does not answer")}\n`;
+  if (parked === undefined) return `parked     ${pc.yellow("unknown")}\n`;
   const groups = Object.entries(parked).map(([group, messages]) => `${messages} messages for ${group}`);
   return groups.length === 0 ? "" : `parked     ${pc.yellow(groups.join(", "))}\n`;
 }
