@@ -35,7 +35,7 @@ export async function readRecord(
 
 /**
  * Changes a group's record; `change` gives undefined to leave it. Repeats when somebody else was faster. Resolves with the
- * revision that it has now. In a cluster somebody who was as fast may have overwritten it: see {@link openUnconfirmed}.
+ * revision that it has now. In a cluster somebody who was as fast may have overwritten it: see {@link createUnconfirmed}.
  */
 export async function changeRecord(
   link: NatsLink,

@@ -12,7 +12,7 @@ import {
   natsName,
   toNatsEntry,
 } from "./nats-stream.ts";
-import { openUnconfirmed } from "./nats-unconfirmed.ts";
+import { createUnconfirmed } from "./nats-unconfirmed.ts";
 import { startNatsUpkeep } from "./nats-upkeep.ts";
 import { overlaps, type Ranges } from "./ordinal-ranges.ts";
 import { findRange } from "./redis-keys.ts";
@@ -48,7 +48,7 @@ export async function openNatsReader(
   const messages = new Map<string, Msg>();
   /** Counted by acknowledgements of which no answer came; they may have. */
   const unsure = new Set<string>();
-  const unconfirmed = openUnconfirmed();
+  const unconfirmed = createUnconfirmed();
   let counted: Ranges = [];
   let perEntry = 128;
   let failure: unknown;

@@ -20,7 +20,7 @@ const SETTLED_MS = 5_000;
  * undoes the earlier ({@link isMisplaced} says why). So every reader remembers what it counted until it has seen it in a
  * record that somebody made of its own, and counts it again where it is missing: counting twice is counting once.
  */
-export function openUnconfirmed(): Unconfirmed {
+export function createUnconfirmed(): Unconfirmed {
   const open = new Map<string, { outcome: EntryOutcome; revision: number; sinceMs: number }>();
   return {
     add(outcomes, revision) {
