@@ -203,7 +203,7 @@ const CHECKS: Record<string, (() => Promise<void>) | string> = {
   },
   S23: async () => {
     expect(device.apiKey).toMatch(/^slk_[A-Za-z0-9]{32,}$/);
-    await inTest("services/ingest-gateway/src/credentials.ts", "timingSafeEqual")();
+    await inTest("services/ingest-gateway/src/credential-book.ts", "timingSafeEqual")();
   },
   S24: async () => {
     await badHttp("B071")();
