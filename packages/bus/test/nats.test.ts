@@ -55,7 +55,7 @@ describe("the NATS driver", () => {
     kill();
     await jsm.streams.purge(natsName(stream), { seq: 2 });
     const consumer = await start({ reclaimAfterMs: 500 });
-    await waitFor(() => consumer.stored.length >= 3, patient);
+    await waitFor(() => consumer.stored.length >= 3 && consumer.lost.length > 0, patient);
     expect([...consumer.stored].sort()).toEqual(["m2", "m3", "m4"]);
     expect(consumer.lost).toEqual([{ stream, group: "postgres", from: 1, to: 1 }]);
     const line = await waitFor(async () => {

@@ -120,6 +120,7 @@ describe("the Redis Cluster driver", () => {
       throw new Error(JSON.stringify(line));
     }, patient);
     expect(ledger).toMatchObject({ balanced: false, lost: lost.length, accepted: lost.length + 2 });
+    await waitFor(() => consumer.lost.length > 0, patient); // told a moment after it is in the ledger
     expect(consumer.lost).toEqual([{ stream, group: "postgres", from: 2, to: 1 + lost.length }]);
   });
 
