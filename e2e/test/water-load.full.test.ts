@@ -14,6 +14,7 @@ import {
   waitFor,
 } from "@sluice/testkit";
 import { callApi } from "../src/call-api.ts";
+import { listWaterHours } from "../src/water-hours.ts";
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -65,12 +66,7 @@ const LOAD = [
   "10000",
   "--json",
 ];
-const hoursOf = (node: string) =>
-  db.query<{ start: Date; flow: number; volume: number }>(
-    `SELECT window_start AS start, avg_flow_rate::float8 AS flow, total_volume::float8 AS volume
-       FROM water_infrastructure.computed_metrics WHERE node_id = $1 AND time_window = '1hour' ORDER BY 1`,
-    [node],
-  );
+const hoursOf = (node: string) => listWaterHours(db, node);
 
 describe("the initial load", () => {
   test("a raw export: two header rows, decimal commas, DATA and ORA; rows of the future are named and not taken", async () => {

@@ -8,6 +8,7 @@ import { type Db, openDb } from "@sluice/db";
 import { type Installation, startInstallation, waitFor } from "@sluice/testkit";
 import { parse } from "yaml";
 import { callApi } from "../src/call-api.ts";
+import { listWaterHours } from "../src/water-hours.ts";
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -33,12 +34,7 @@ afterAll(async () => {
 
 const call = (line: string, body?: object, apiKey = key) => callApi(url, line, apiKey, body);
 
-const hoursOf = (node: string) =>
-  db.query<{ start: Date; flow: number; volume: number }>(
-    `SELECT window_start AS start, avg_flow_rate::float8 AS flow, total_volume::float8 AS volume
-       FROM water_infrastructure.computed_metrics WHERE node_id = $1 AND time_window = '1hour' ORDER BY 1`,
-    [node],
-  );
+const hoursOf = (node: string) => listWaterHours(db, node);
 
 describe("the demo of the water network", () => {
   test("./sluice demo water enables the pack, sends the past and then live, and the cycle makes figures of it", async () => {

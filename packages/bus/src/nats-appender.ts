@@ -19,9 +19,10 @@ export interface NatsAppender {
 /**
  * One append at a time; meanwhile publishes collect. What makes it atomic: an entry carries its own ordinal, and
  * the server takes it only at the place for which that ordinal is right (`Nats-Expected-Last-Subject-Sequence`); where a
- * cluster took it elsewhere all the same, it counts nowhere and is appended again ({@link isMisplaced}). So there is no counter beside the stream, several producers cannot give out one ordinal twice, and a repeated
- * append either finds itself at that place or was never taken. A call of more than {@link ENTRY_MESSAGES}
- * messages is several entries: once the first is in, the rest is tried until it is in, too.
+ * cluster took it elsewhere all the same, it counts nowhere and is appended again (see `isMisplaced`). So there is no
+ * counter beside the stream, several producers cannot give out one ordinal twice, and a repeated append either finds
+ * itself at that place or was never taken. A call of more than {@link ENTRY_MESSAGES} messages is several entries: once
+ * the first is in, the rest is tried until it is in, too.
  */
 export function createNatsAppender(link: NatsLink, stream: string): NatsAppender {
   const name = natsName(stream);

@@ -23,13 +23,9 @@ if made.err then
   return 0
 end
 local before = next_ordinal('0-0', count('accepted')) - 1
-local prefix = group .. ':settled:'
-local all = redis.call('HGETALL', ledger)
-for i = 1, #all, 2 do
-  if string.sub(all[i], 1, #prefix) == prefix then
-    if tonumber(string.sub(all[i], #prefix + 1)) > before then redis.call('HDEL', ledger, all[i])
-    elseif tonumber(all[i + 1]) > before then redis.call('HSET', ledger, all[i], string.format('%.0f', before)) end
-  end
+for from, to in pairs(settled_runs(group)) do
+  if from > before then redis.call('HDEL', ledger, run_field(group, from))
+  elseif to > before then redis.call('HSET', ledger, run_field(group, from), string.format('%.0f', before)) end
 end
 local settled = tonumber(redis.call('HGET', ledger, group .. ':settled')) or before
 redis.call('HSET', ledger, group .. ':settled', string.format('%.0f', math.min(settled, before)))

@@ -18,13 +18,8 @@ local missing = (next - 1 - base) - had - lost - pending(group)
 local upto = tonumber(redis.call('HGET', ledger, group .. ':settled'))
 if missing <= 0 or not upto then return { '0' } end
 -- Runs of ordinals that are settled or on the stream, from the first that is neither before them.
-local runs, prefix = { { next, next } }, group .. ':settled:'
-local all = redis.call('HGETALL', ledger)
-for i = 1, #all, 2 do
-  if string.sub(all[i], 1, #prefix) == prefix then
-    runs[#runs + 1] = { tonumber(string.sub(all[i], #prefix + 1)), tonumber(all[i + 1]) }
-  end
-end
+local runs, settled = { { next, next } }, settled_runs(group)
+for first, last in pairs(settled) do runs[#runs + 1] = { first, last } end
 local from, taken = '-', 0
 repeat
   local page = redis.call('XRANGE', stream, from, state['last-delivered-id'], 'COUNT', 100)
@@ -32,7 +27,7 @@ repeat
     local ordinal, n = own(e[1])
     if ordinal and ordinal > upto then
       runs[#runs + 1] = { ordinal, ordinal + n - 1 }
-      if n <= missing and redis.call('HEXISTS', ledger, prefix .. string.format('%.0f', ordinal)) == 0
+      if n <= missing and not settled[ordinal]
         and #redis.call('XPENDING', stream, group, e[1], e[1], 1) == 0 then
         redis.call('XCLAIM', stream, group, consumer, 0, e[1], 'FORCE', 'JUSTID')
         missing, taken = missing - n, taken + n
@@ -40,7 +35,7 @@ repeat
     end
   end
   if #page > 0 then from = '(' .. page[#page][1] end
-until #page < 100
+until #page < 100 or missing <= 0
 table.sort(runs, function(a, b) return a[1] < b[1] end)
 local found, sum = { tostring(taken) }, 0
 for _, run in ipairs(runs) do

@@ -81,22 +81,33 @@ local function before(a, b)
 end
 -- All messages of a group up to \`<group>:settled\` have their outcome, are parked or named as lost; runs beyond it
 -- are noted one by one until they join. What was delivered, is not settled and pending for nobody was taken away.
+local function run_field(group, ordinal) return group .. ':settled:' .. string.format('%.0f', ordinal) end
 local function settle(group, from, to)
   local upto = tonumber(redis.call('HGET', ledger, group .. ':settled'))
   if not upto or to <= upto then return end
-  local function field(ordinal) return group .. ':settled:' .. string.format('%.0f', ordinal) end
   if from > upto + 1 then
-    redis.call('HSET', ledger, field(from), string.format('%.0f', to))
+    redis.call('HSET', ledger, run_field(group, from), string.format('%.0f', to))
     return
   end
   upto = to
   while true do
-    local next = redis.call('HGET', ledger, field(upto + 1))
+    local next = redis.call('HGET', ledger, run_field(group, upto + 1))
     if not next then break end
-    redis.call('HDEL', ledger, field(upto + 1))
+    redis.call('HDEL', ledger, run_field(group, upto + 1))
     upto = tonumber(next)
   end
   redis.call('HSET', ledger, group .. ':settled', string.format('%.0f', upto))
+end
+-- The runs beyond \`<group>:settled\`: first ordinal to last.
+local function settled_runs(group)
+  local runs, prefix = {}, group .. ':settled:'
+  local all = redis.call('HGETALL', ledger)
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, #prefix) == prefix then
+      runs[tonumber(string.sub(all[i], #prefix + 1))] = tonumber(all[i + 1])
+    end
+  end
+  return runs
 end
 local function settle_entry(group, id)
   local ordinal, n = own(id)

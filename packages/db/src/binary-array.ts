@@ -1,5 +1,5 @@
 /** PostgreSQL counts microseconds from 2000-01-01. */
-export const PG_EPOCH_US = 946_684_800_000_000;
+const PG_EPOCH_US = 946_684_800_000_000;
 const HEADER = 20;
 const TWO_32 = 4_294_967_296;
 
@@ -10,6 +10,17 @@ export function writeTimestamp(view: DataView, offset: number, us: number): void
   view.setInt32(offset, high);
   view.setUint32(offset + 4, pg - high * TWO_32);
 }
+
+/** Reads a binary `timestamptz`: microseconds since 1970. */
+export const readTimestamp = (view: DataView, offset: number): number => PG_EPOCH_US + readInt8(view, offset);
+
+/** Reads a binary `int8` of up to 2^53. */
+export const readInt8 = (view: DataView, offset: number): number =>
+  view.getInt32(offset) * TWO_32 + view.getUint32(offset + 4);
+
+/** Bytes as they came from PostgreSQL, to be read from. */
+export const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength);
 
 /** A binary `int4[]` of the values at `order`, ready as a parameter. */
 export function int4Array(values: ArrayLike<number>, order?: ArrayLike<number>): Buffer {
@@ -35,7 +46,7 @@ function encode(
 ): Buffer {
   const length = order ? order.length : values.length;
   const buffer = Buffer.allocUnsafe(HEADER + length * (4 + width));
-  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+  const view = viewOf(buffer);
   view.setInt32(0, length === 0 ? 0 : 1);
   view.setInt32(4, 1);
   view.setInt32(8, oid);

@@ -1,5 +1,5 @@
 import { NotFoundError } from "@sluice/shared-types";
-import { PG_EPOCH_US, writeTimestamp } from "./binary-array.ts";
+import { readTimestamp, viewOf, writeTimestamp } from "./binary-array.ts";
 import type { Queries } from "./open-db.ts";
 
 /** A sensor as charts need it. */
@@ -75,7 +75,7 @@ export interface ChartRange {
 /** An instant as a parameter: a constant to the planner, who leaves out the weeks that are not asked for. */
 const instant = (timeUs: number): Buffer => {
   const buffer = Buffer.alloc(8);
-  writeTimestamp(new DataView(buffer.buffer, buffer.byteOffset, 8), 0, timeUs);
+  writeTimestamp(viewOf(buffer), 0, timeUs);
   return buffer;
 };
 const US = (column: string) => `(extract(epoch FROM ${column}) * 1000000)::int8`;
@@ -163,7 +163,6 @@ async function readRolledUp(
 }
 
 const BUCKET_BYTES = 36;
-const TWO_32 = 4_294_967_296;
 
 /** Buckets of a query for (bucket, mean, min, max, n) in one value: a row each costs several times as much here. */
 const packed = (rows: string) =>
@@ -172,13 +171,15 @@ const packed = (rows: string) =>
 
 function unpack(data: Buffer | null, offset: number): ChartBucket[] {
   const buckets: ChartBucket[] = [];
-  for (let at = 0; data !== null && at < data.length; at += BUCKET_BYTES) {
+  if (data === null) return buckets;
+  const view = viewOf(data);
+  for (let at = 0; at < data.length; at += BUCKET_BYTES) {
     buckets.push({
-      timeUs: PG_EPOCH_US + data.readInt32BE(at) * TWO_32 + data.readUInt32BE(at + 4),
-      value: data.readDoubleBE(at + 8) + offset,
-      min: data.readDoubleBE(at + 16) + offset,
-      max: data.readDoubleBE(at + 24) + offset,
-      n: data.readInt32BE(at + 32),
+      timeUs: readTimestamp(view, at),
+      value: view.getFloat64(at + 8) + offset,
+      min: view.getFloat64(at + 16) + offset,
+      max: view.getFloat64(at + 24) + offset,
+      n: view.getInt32(at + 32),
     });
   }
   return buckets;

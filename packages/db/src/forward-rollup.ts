@@ -1,4 +1,4 @@
-import { PG_EPOCH_US } from "./binary-array.ts";
+import { readTimestamp, viewOf } from "./binary-array.ts";
 import { type Bucket, type CarriedValue, createBucketRollup, type SensorReadings } from "./bucket-rollup.ts";
 import type { TimeRange } from "./job-repository.ts";
 import type { Queries } from "./open-db.ts";
@@ -8,7 +8,6 @@ const BUCKET_MS = 300_000;
 /** Most readings held at once, about 100 bytes each. */
 const PIECE = 500_000;
 const ROW_BYTES = 16;
-const TWO_32 = 4_294_967_296;
 
 /**
  * Makes the 5-minute rows of [fromMs, toMs), which no rollup has covered yet, of every numeric sensor; how many. The
@@ -74,13 +73,13 @@ const readPiece = (tx: Queries, { fromMs, toMs }: TimeRange, piece: number) =>
   );
 
 function unpack({ sensorId, packed }: PackedReadings): SensorReadings {
-  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  const view = viewOf(packed);
   const length = packed.byteLength / ROW_BYTES;
   const timesUs = new Float64Array(length);
   const values = new Float64Array(length);
   let sorted = true;
   for (let i = 0, at = 0; i < length; i++, at += ROW_BYTES) {
-    timesUs[i] = view.getInt32(at) * TWO_32 + view.getUint32(at + 4) + PG_EPOCH_US;
+    timesUs[i] = readTimestamp(view, at);
     values[i] = view.getFloat64(at + 8);
     if (i > 0 && (timesUs[i] as number) < (timesUs[i - 1] as number)) sorted = false;
   }

@@ -1,3 +1,4 @@
+import { readInt8, viewOf } from "./binary-array.ts";
 import type { TimeRange } from "./job-repository.ts";
 import type { Queries } from "./open-db.ts";
 
@@ -130,7 +131,6 @@ export function packedOf(parts: Readonly<Record<"before" | "inside" | "after", s
 }
 
 const SAMPLE_BYTES = 16;
-const TWO_32 = 4_294_967_296;
 
 /** See {@link MachineLog.listSamples}. */
 export function samplesOf(rows: readonly PackedSamples[]): Map<number, LogSample[]> {
@@ -138,12 +138,11 @@ export function samplesOf(rows: readonly PackedSamples[]): Map<number, LogSample
   for (const { id, before, inside, after } of rows) {
     const list: LogSample[] = [];
     for (const data of [before, inside, after]) {
-      for (let at = 0; data !== null && at < data.length; at += SAMPLE_BYTES) {
-        const value = data.readDoubleBE(at + 8);
-        list.push({
-          atMs: data.readInt32BE(at) * TWO_32 + data.readUInt32BE(at + 4),
-          value: Number.isFinite(value) ? value : null,
-        });
+      if (data === null) continue;
+      const view = viewOf(data);
+      for (let at = 0; at < data.length; at += SAMPLE_BYTES) {
+        const value = view.getFloat64(at + 8);
+        list.push({ atMs: readInt8(view, at), value: Number.isFinite(value) ? value : null });
       }
     }
     samples.set(id, list);

@@ -14,8 +14,8 @@ export interface HouseOptions {
 const EVERY_MS = 60_000;
 
 /**
- * Once a minute until the signal: holds quarantine and refused connections to their bounds, and counts what is missing in the devices'
- * sequence numbers. Several workers may do it; it comes to the same.
+ * Once a minute until the signal: holds quarantine and refused connections to their bounds, and counts what is missing
+ * in the devices' sequence numbers. Several workers may do it; it comes to the same.
  */
 export async function keepHouse(db: Db, metrics: Metrics, options: HouseOptions): Promise<void> {
   const { quarantineDays: days, quarantineMaxBytes: maxBytes, signal, log } = options;

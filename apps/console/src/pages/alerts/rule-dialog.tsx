@@ -5,6 +5,7 @@ import type { Condition, RuleInput, RulePreview } from "../../api/types/alert.ts
 import { Dialog, useAction } from "../../parts/dialog.tsx";
 import { Field } from "../../parts/field.tsx";
 import { Problem } from "../../parts/notice.tsx";
+import { splitNames } from "../../parts/split-names.ts";
 import { EscalationFields, readEscalation } from "./escalation-fields.tsx";
 import { PreviewTable } from "./preview-table.tsx";
 import { SEVERITIES } from "./severity-tag.tsx";
@@ -206,7 +207,7 @@ function read(form: HTMLFormElement, before: RuleInput): RuleInput {
   const given = new FormData(form);
   const text = (name: string) => String(given.get(name) ?? "").trim() || null;
   const number = (name: string) => (text(name) === null ? null : Number(text(name)));
-  const channels = (text("channels") ?? "").split(/[\s,]+/).filter((name) => name !== "");
+  const channels = splitNames(text("channels") ?? "");
   return {
     name: text("name") ?? "",
     condition: (text("condition") ?? "above") as Condition,

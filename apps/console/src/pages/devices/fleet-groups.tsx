@@ -11,6 +11,7 @@ import { Field } from "../../parts/field.tsx";
 import { FormEnd, useForm } from "../../parts/form.tsx";
 import { Listing } from "../../parts/listing.tsx";
 import { Empty } from "../../parts/notice.tsx";
+import { splitNames } from "../../parts/split-names.ts";
 import { CommandFields, readCommand } from "./command-fields.tsx";
 
 const KEY = ["fleet"];
@@ -106,9 +107,7 @@ function SetGroup({ group, onClose }: { group: FleetGroup; onClose: () => void }
   const client = useQueryClient();
   const { busy, error, wrong, onSubmit } = useForm(async (form) => {
     const text = (name: string) => String(form.get(name)).trim();
-    const devices = text("devices")
-      .split(/[\s,]+/)
-      .filter((id) => id !== "");
+    const devices = splitNames(text("devices"));
     await request("PUT", pathOf(group.name || text("name")), {
       description: text("description") || null,
       devices,

@@ -11,6 +11,7 @@ import { FormEnd, useForm } from "../../parts/form.tsx";
 import { Listing } from "../../parts/listing.tsx";
 import { Empty, Tag } from "../../parts/notice.tsx";
 import { ShownOnce } from "../../parts/shown-once.tsx";
+import { splitNames } from "../../parts/split-names.ts";
 
 const COLUMNS = [
   "Name",
@@ -97,9 +98,7 @@ function AddKey({ onClose }: { onClose: () => void }) {
   const [made, setMade] = useState<string>();
   const client = useQueryClient();
   const { busy, error, wrong, onSubmit } = useForm(async (form) => {
-    const devices = String(form.get("devices"))
-      .split(/[\s,]+/)
-      .filter((id) => id !== "");
+    const devices = splitNames(String(form.get("devices")));
     const until = String(form.get("expiresAt"));
     const { key } = await request<{ key: string }>("POST", "/api/v1/keys", {
       name: String(form.get("name")),
