@@ -10,7 +10,7 @@ import type { ReadTopic } from "./topic-reader.ts";
 /** What deciding about a CONNECT needs. */
 export interface AdmitClientDeps {
   access: ReturnType<typeof createDeviceAccess>;
-  credentials: Pick<Credentials, "refreshed">;
+  credentials: Pick<Credentials, "lookTwice">;
   /** Sessions that are admitted; a newer one of the same client takes the place. */
   byClientId: Map<string, Session>;
   readTopic(topic: string): ReadTopic;
@@ -47,12 +47,10 @@ export function createAdmitClient(deps: AdmitClientDeps) {
 
   return async (session: Session, client: Client, username: string, password: string, done: Decide) => {
     if (username === CLAIM_USER) return void access.admitClaim(session, client, password, done);
-    let answer = access.whoIs(session, client, username, password);
-    if (!answer.credential && (username !== "" || session.certificate)) {
-      await deps.credentials.refreshed();
-      if (session.conn.destroyed) return done(refusal("gone", NOT_AUTHORISED), null);
-      answer = access.whoIs(session, client, username, password);
-    }
+    const check = () => access.whoIs(session, client, username, password);
+    const named = username !== "" || session.certificate !== undefined;
+    const answer = named ? await deps.credentials.lookTwice(check) : check();
+    if (session.conn.destroyed) return done(refusal("gone", NOT_AUTHORISED), null);
     session.username = answer.credential?.username ?? username;
     if (!answer.credential) {
       const why = username === "" ? "no user name" : "user name or password is wrong";

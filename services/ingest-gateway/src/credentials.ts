@@ -18,10 +18,10 @@ export interface Credentials extends Resource {
   /** Whether a key sent inside a payload is one of the device's owner. */
   checkApiKey(key: string, device: string): boolean;
   /**
-   * Resolves once all has been read anew, or cannot be within 3 s. To be awaited before anybody is refused: his
-   * credential may be so new that it is not in memory yet.
+   * Gives what `check` finds; where that is nobody, what it finds once all has been read anew, or could not be within
+   * 3 s: a credential may be so new that it is not in memory yet.
    */
-  refreshed(): Promise<void>;
+  lookTwice(check: () => Authentication): Promise<Authentication>;
   /** Calls `listener` after every change. */
   onChange(listener: () => void): void;
 }
@@ -58,7 +58,12 @@ export async function openCredentials(sources: CredentialSources): Promise<Crede
   await Promise.race([follower.loaded, fromCopy()]);
   return {
     ...book,
-    refreshed: follower.refreshed,
+    lookTwice: async (check) => {
+      const first = check();
+      if (first.credential) return first;
+      await follower.refreshed();
+      return check();
+    },
     ping: follower.ping,
     close: async () => {
       stop.abort();

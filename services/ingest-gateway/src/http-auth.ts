@@ -33,12 +33,8 @@ export async function authenticate(
   reply: FastifyReply,
 ): Promise<void> {
   const given = keyOf(request);
-  const check = () => (given === undefined ? undefined : deps.credentials.authenticateKey(given));
-  let answer = check();
-  if (answer && !answer.credential) {
-    await deps.credentials.refreshed();
-    answer = check();
-  }
+  const { lookTwice, authenticateKey } = deps.credentials;
+  const answer = given === undefined ? undefined : await lookTwice(() => authenticateKey(given));
   if (answer?.credential) {
     WHO.set(request, answer.credential);
     return;
