@@ -1,5 +1,6 @@
 export * from "./alert-channel-repository.ts";
 export * from "./alert-preview-repository.ts";
+export * from "./alert-raising-repository.ts";
 export * from "./alert-repository.ts";
 export * from "./alert-rule-repository.ts";
 export * from "./api-key-repository.ts";
