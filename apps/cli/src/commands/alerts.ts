@@ -3,7 +3,6 @@ import {
   acknowledgeAlert,
   CONDITIONS,
   type Condition,
-  type Db,
   deleteAlertRule,
   endAlert,
   listAlertRules,
@@ -17,7 +16,7 @@ import { pc } from "../colours.ts";
 import { CommandError } from "../command-error.ts";
 import { environment } from "../environment.ts";
 import { deviceIdArgument } from "../id-argument.ts";
-import { connectFor } from "../installation.ts";
+import { withDb } from "../installation.ts";
 import { printTable, text } from "../monitor/print.ts";
 import { integerBetween, numberBetween } from "../number-argument.ts";
 import { printJson, printLine } from "../output.ts";
@@ -213,13 +212,4 @@ function toRule(name: string, condition: Condition, options: NewRule) {
     ...{ durationMinutes: minutes, rateWindowMinutes: window },
     ...{ command: null, channels: null, escalation: null, active: true },
   };
-}
-
-async function withDb(command: Command, work: (db: Db) => Promise<void>): Promise<void> {
-  const db = await connectFor(command).openDb();
-  try {
-    await work(db);
-  } finally {
-    await db.close();
-  }
 }

@@ -3,7 +3,7 @@ import Table from "cli-table3";
 import { Command } from "commander";
 import { pc } from "../colours.ts";
 import { deviceIdArgument } from "../id-argument.ts";
-import { connectFor } from "../installation.ts";
+import { withDb } from "../installation.ts";
 import { durationUpTo, integerBetween } from "../number-argument.ts";
 import { note, printable, printJson, printLine } from "../output.ts";
 
@@ -37,16 +37,14 @@ export function claimTokenCommand(): Command {
     .option("--json", "print JSON")
     .addHelpText("after", EXAMPLES)
     .action(async (options: CreateOptions & { list?: boolean; revoke?: number }, command: Command) => {
-      const connection = connectFor(command);
-      const db = await connection.openDb();
-      try {
+      await withDb(command, async (db, { pepper }) => {
         if (options.list) return printTokens(await listClaimTokens(db), options.json);
         if (options.revoke !== undefined) {
           await revokeClaimToken(db, options.revoke);
           return options.json ? printJson({ id: options.revoke, revoked: true }) : printLine("ended");
         }
         const { uses, expires, prefix, type } = options;
-        const made = await createClaimToken(db, connection.pepper(), {
+        const made = await createClaimToken(db, pepper(), {
           uses,
           lifeMs: expires,
           ...(prefix === undefined ? {} : { devicePrefix: prefix }),
@@ -55,9 +53,7 @@ export function claimTokenCommand(): Command {
         if (options.json) return printJson(made);
         printLine(`token    ${made.token}\nexpires  ${made.expiresAt.toISOString()}\nuses     ${uses}`);
         note(pc.dim("It is shown once and kept nowhere."));
-      } finally {
-        await db.close();
-      }
+      });
     });
 }
 

@@ -14,7 +14,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { pc } from "../colours.ts";
 import { CommandError } from "../command-error.ts";
 import { deviceIdArgument, typeArgument } from "../id-argument.ts";
-import { connectFor } from "../installation.ts";
+import { connectFor, withDb } from "../installation.ts";
 import { durationUpTo, integerBetween } from "../number-argument.ts";
 import { printable, printJson, printLine } from "../output.ts";
 
@@ -133,12 +133,7 @@ function listCommand(): Command {
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  $ ./sluice commands list --device esp32_001 --status timeout")
     .action(async ({ limit, json, ...filter }: ListOptions, self: Command) => {
-      const db = await connectFor(self).openDb();
-      try {
-        print(await listCommands(db, filter, limit), json);
-      } finally {
-        await db.close();
-      }
+      print(await withDb(self, (db) => listCommands(db, filter, limit)), json);
     });
 }
 

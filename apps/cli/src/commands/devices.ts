@@ -1,6 +1,5 @@
 import {
   createDevice,
-  type Db,
   type Device,
   DeviceExistsError,
   disableDevice,
@@ -18,7 +17,7 @@ import { Argument, Command } from "commander";
 import { pc } from "../colours.ts";
 import { CommandError } from "../command-error.ts";
 import { deviceIdArgument, timeZoneArgument } from "../id-argument.ts";
-import { connectFor } from "../installation.ts";
+import { withDb } from "../installation.ts";
 import { durationUpTo } from "../number-argument.ts";
 import { formatDuration, note, printable, printJson, printLine } from "../output.ts";
 import { claimTokenCommand } from "./claim-token.ts";
@@ -62,16 +61,6 @@ export function devicesCommand(): Command {
 
 const idArgument = () => new Argument("<id>", "device id").argParser(deviceIdArgument);
 
-async function withDb<T>(command: Command, work: (db: Db, pepper: () => string) => Promise<T>): Promise<T> {
-  const connection = connectFor(command);
-  const db = await connection.openDb();
-  try {
-    return await work(db, connection.pepper);
-  } finally {
-    await db.close();
-  }
-}
-
 function add(): Command {
   return new Command("add")
     .description("register a device; its secrets are printed once and kept nowhere")
@@ -94,7 +83,7 @@ function add(): Command {
         ...(ackStored === undefined ? {} : { ackStored }),
       };
       try {
-        printSecrets(await withDb(command, (db, pepper) => createDevice(db, pepper(), input)), options);
+        printSecrets(await withDb(command, (db, { pepper }) => createDevice(db, pepper(), input)), options);
       } catch (error) {
         if (!(error instanceof DeviceExistsError)) throw error;
         throw new CommandError(`${error.message}; ./sluice devices rotate ${id} gives it new secrets`, 1, {
@@ -183,7 +172,7 @@ function rotate(): Command {
     .action(async (id: string, options: Json & { overlap: number }, command: Command) => {
       const overlapMs = options.overlap;
       printSecrets(
-        await withDb(command, (db, pepper) => rotateDevice(db, pepper(), id, { overlapMs })),
+        await withDb(command, (db, { pepper }) => rotateDevice(db, pepper(), id, { overlapMs })),
         options,
       );
     });

@@ -9,7 +9,7 @@ import { type EtlRun, executeRun } from "../etl/execute-run.ts";
 import { printStatus } from "../etl/print-status.ts";
 import { machineScriptNames, runMachineScripts } from "../etl/run-machine-scripts.ts";
 import { influxOptionsFor } from "../influx/influx-options.ts";
-import { connectFor } from "../installation.ts";
+import { withDb } from "../installation.ts";
 import { interruptible } from "../interrupt.ts";
 import { integerBetween } from "../number-argument.ts";
 import { printJson, printLine } from "../output.ts";
@@ -204,15 +204,6 @@ const cleanHours = (db: Db, { retentionDays, dryRun }: RunFlags) =>
     retentionDays: retentionDays ?? settings().ETL_HOURLY_RETENTION_DAYS,
     dryRun: dryRun === true,
   });
-
-async function withDb(command: Command, run: (db: Db) => Promise<void>): Promise<void> {
-  const db = await connectFor(command).openDb();
-  try {
-    await run(db);
-  } finally {
-    await db.close();
-  }
-}
 
 /** Opens InfluxDB where figures come from there. */
 async function withInflux(

@@ -1,14 +1,7 @@
-import {
-  type Db,
-  listMachines,
-  type Machine,
-  type MachineRole,
-  putMachine,
-  putMachineRole,
-} from "@sluice/db";
+import { listMachines, type Machine, type MachineRole, putMachine, putMachineRole } from "@sluice/db";
 import { Argument, Command } from "commander";
 import { CommandError } from "../command-error.ts";
-import { connectFor } from "../installation.ts";
+import { withDb } from "../installation.ts";
 import { printable, printJson, printLine } from "../output.ts";
 
 const ROLES: readonly MachineRole[] = [
@@ -126,13 +119,4 @@ function describe({ machineId, name, device, sourceVariables, named }: Machine):
   const roles = named.map(({ role, variable, factor }) => `${role} ${printable(variable)} × ${factor}`);
   const said = name === null ? "" : `${printable(name)}, `;
   return `${machineId}  ${said}from ${from}${which}${roles.length > 0 ? `; ${roles.join(", ")}` : ""}`;
-}
-
-async function withDb(command: Command, run: (db: Db) => Promise<void>): Promise<void> {
-  const db = await connectFor(command).openDb();
-  try {
-    await run(db);
-  } finally {
-    await db.close();
-  }
 }

@@ -6,7 +6,7 @@ import Table from "cli-table3";
 import { Command } from "commander";
 import { CommandError } from "../command-error.ts";
 import { ROOT } from "../environment.ts";
-import { connectFor } from "../installation.ts";
+import { withDb } from "../installation.ts";
 import { printJson, printLine } from "../output.ts";
 import { getPack, listPacks, packsFolder } from "../packs/find-pack.ts";
 
@@ -69,8 +69,7 @@ export function packsCommand(): Command {
       .addHelpText("after", "\nExample:\n  $ ./sluice packs enable water-network")
       .action(async (name: string, _options: object, self: Command) => {
         const pack = await getPack(name);
-        const db = await connectFor(self).openDb();
-        await enablePack(db, pack).finally(() => db.close());
+        await withDb(self, (db) => enablePack(db, pack));
         const fields = pack.sensorTypes.flatMap((type) => type.fields).length;
         printLine(
           `${pack.name} is enabled: ${pack.sensorTypes.length} sensor types for ${fields} fields, ` +
@@ -84,8 +83,7 @@ export function packsCommand(): Command {
       .argument("<pack>", "name of an enabled pack")
       .addHelpText("after", "\nExample:\n  $ ./sluice packs disable water-network")
       .action(async (name: string, _options: object, self: Command) => {
-        const db = await connectFor(self).openDb();
-        const done = await disablePack(db, name).finally(() => db.close());
+        const done = await withDb(self, (db) => disablePack(db, name));
         if (!done) throw new CommandError(`no pack "${name}" is enabled`);
         printLine(`${name} is disabled`);
       }),
@@ -126,8 +124,7 @@ function show({ title, description, sensorTypes, jobs, alertRules, dashboards, s
 
 async function list({ json }: { json?: boolean }, self: Command): Promise<void> {
   const packs = await listPacks();
-  const db = await connectFor(self).openDb();
-  const enabled = await listEnabledPacks(db).finally(() => db.close());
+  const enabled = await withDb(self, listEnabledPacks);
   const since = new Map(enabled.map(({ name, enabledAt }) => [name, enabledAt.toISOString()]));
   const rows = packs.map(({ name, title, sensorTypes, jobs, dashboards, simulator }) => ({
     name,

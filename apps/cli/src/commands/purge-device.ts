@@ -3,7 +3,7 @@ import { countReadingsOf, type Db, findTombstone, getDevice, type TombstoneState
 import { Argument, Command } from "commander";
 import { CommandError } from "../command-error.ts";
 import { deviceIdArgument } from "../id-argument.ts";
-import { connectFor, partitionCount } from "../installation.ts";
+import { partitionCount, withDb } from "../installation.ts";
 import { note, printJson, printLine } from "../output.ts";
 import { timeArgument } from "../time-argument.ts";
 
@@ -33,9 +33,7 @@ export function purgeCommand(): Command {
     .action(async (device: string, options: PurgeOptions, command: Command) => {
       const { from: fromUs, to: toUs } = options;
       if (fromUs >= toUs) throw new CommandError("--from must be before --to", 2);
-      const connection = connectFor(command);
-      const db = await connection.openDb();
-      try {
+      await withDb(command, async (db, { openBus }) => {
         await getDevice(db, device);
         const readings = await countReadingsOf(db, device, fromUs, toUs);
         if (options.dryRun) {
@@ -43,7 +41,7 @@ export function purgeCommand(): Command {
           else printLine(`${readings} readings would be deleted`);
           return;
         }
-        const bus = await connection.openBus();
+        const bus = await openBus();
         const published = publishTombstone(
           bus,
           { device, fromUs, toUs },
@@ -54,9 +52,7 @@ export function purgeCommand(): Command {
         if (options.json) printJson({ device, readings, deleted: readingsDeleted, message_id: id });
         else printLine(`${readingsDeleted} readings deleted`);
         note("InfluxDB follows by itself; rollups are built anew. Refusals stay in quarantine.");
-      } finally {
-        await db.close();
-      }
+      });
     });
 }
 

@@ -1,7 +1,6 @@
 import { readFileSync } from "node:fs";
 import {
   countQuarantine,
-  type Db,
   discardQuarantined,
   fixQuarantined,
   getQuarantined,
@@ -17,7 +16,7 @@ import { Command, Option } from "commander";
 import { pc } from "../colours.ts";
 import { CommandError } from "../command-error.ts";
 import { deviceIdArgument, typeArgument } from "../id-argument.ts";
-import { connectFor, partitionCount } from "../installation.ts";
+import { connectFor, partitionCount, withDb } from "../installation.ts";
 import { interruptible } from "../interrupt.ts";
 import { integerBetween } from "../number-argument.ts";
 import { formatDuration, note, printable, printJson, printLine } from "../output.ts";
@@ -62,15 +61,6 @@ const filterOf = ({ reason, device, since }: Filters): QuarantineFilter => ({
   ...(device === undefined ? {} : { device }),
   ...(since === undefined ? {} : { since }),
 });
-
-async function withDb<T>(command: Command, work: (db: Db) => Promise<T>): Promise<T> {
-  const db = await connectFor(command).openDb();
-  try {
-    return await work(db);
-  } finally {
-    await db.close();
-  }
-}
 
 function list(): Command {
   return withFilters(new Command("list").description("refusals, the newest first"), 50)

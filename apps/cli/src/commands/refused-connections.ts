@@ -3,7 +3,7 @@ import Table from "cli-table3";
 import { Argument, Command } from "commander";
 import { pc } from "../colours.ts";
 import { deviceIdArgument } from "../id-argument.ts";
-import { connectFor } from "../installation.ts";
+import { withDb } from "../installation.ts";
 import { integerBetween } from "../number-argument.ts";
 import { formatDuration, printable, printJson, printLine } from "../output.ts";
 import { sinceArgument } from "../time-argument.ts";
@@ -37,18 +37,15 @@ export function refusalsCommand(): Command {
     .option("--limit <n>", "at most so many", integerBetween(1, 10_000), 50)
     .option("--json", "print JSON")
     .addHelpText("after", HELP)
-    .action(async (id: string | undefined, { since, limit, json }: Options, command: Command) => {
-      const db = await connectFor(command).openDb();
-      try {
+    .action((id: string | undefined, { since, limit, json }: Options, command: Command) =>
+      withDb(command, async (db) => {
         const username = id === undefined ? undefined : (await findTracedDevice(db, id))?.username;
         const of = id === undefined ? undefined : [id, ...(username ? [username] : [])];
         const rows = await listConnectionRefusals(db, { since: since ?? sinceArgument("1d"), of, limit });
         if (json) printJson(rows);
         else printTable(rows);
-      } finally {
-        await db.close();
-      }
-    });
+      }),
+    );
 }
 
 function printTable(rows: readonly ConnectionRefusal[]): void {

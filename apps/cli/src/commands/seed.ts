@@ -1,6 +1,6 @@
 import { seedVarieties } from "@sluice/db";
 import { Command } from "commander";
-import { connectFor } from "../installation.ts";
+import { withDb } from "../installation.ts";
 import { printJson, printLine } from "../output.ts";
 
 /** `sluice seed`: reference data. */
@@ -14,14 +14,9 @@ export function seedCommand(): Command {
       .option("--json", "print JSON")
       .addHelpText("after", "\nExample:\n  $ ./sluice seed varieties")
       .action(async ({ json }: { json?: boolean }, self: Command) => {
-        const db = await connectFor(self).openDb();
-        try {
-          const added = await seedVarieties(db);
-          if (json) printJson(added);
-          else printLine(`${added.varieties} varieties and ${added.stages} growth stages added`);
-        } finally {
-          await db.close();
-        }
+        const added = await withDb(self, seedVarieties);
+        if (json) printJson(added);
+        else printLine(`${added.varieties} varieties and ${added.stages} growth stages added`);
       }),
   );
   return command;

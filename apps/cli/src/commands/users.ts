@@ -15,7 +15,8 @@ import {
 import { NotFoundError } from "@sluice/shared-types";
 import { Argument, Command, Option } from "commander";
 import { CommandError } from "../command-error.ts";
-import { connectFor } from "../installation.ts";
+import type { Connection } from "../connect.ts";
+import { withDb } from "../installation.ts";
 import { integerBetween } from "../number-argument.ts";
 import { printable, printJson, printLine } from "../output.ts";
 
@@ -35,7 +36,7 @@ export function usersCommand(): Command {
       .addOption(new Option("--role <role>", "what they may do").choices(ROLES).default("viewer"))
       .option("--json", "print JSON")
       .action((email: string, options: { role: (typeof ROLES)[number] } & Json, self: Command) =>
-        withDb(self, async (db) => {
+        edit(self, async (db) => {
           const password = createSecret(20);
           const user = await createUser(db, { email, password, role: options.role });
           if (options.json) printJson({ id: user.id, email: user.email, role: user.role, password });
@@ -49,7 +50,7 @@ export function usersCommand(): Command {
       .addHelpText("after", "\nExample:\n  $ ./sluice users list")
       .option("--json", "print JSON")
       .action((options: Json, self: Command) =>
-        withDb(self, async (db) => {
+        edit(self, async (db) => {
           const users = await listUsers(db);
           if (options.json) return printJson(users);
           for (const { email, role, status, lastLogin } of users) {
@@ -108,7 +109,7 @@ export function keysCommand(): Command {
       .option("--json", "print JSON")
       .action(
         (name: string, options: { scope: Scope; device?: string[]; days?: number } & Json, self: Command) =>
-          withDb(self, async (db, pepper) => {
+          edit(self, async (db, { pepper }) => {
             const expiresAt =
               options.days === undefined ? undefined : new Date(Date.now() + options.days * 86_400_000);
             const made = await createApiKey(db, pepper(), {
@@ -128,7 +129,7 @@ export function keysCommand(): Command {
       .addHelpText("after", "\nExample:\n  $ ./sluice keys list")
       .option("--json", "print JSON")
       .action((options: Json, self: Command) =>
-        withDb(self, async (db) => {
+        edit(self, async (db) => {
           const keys = await listApiKeys(db);
           if (options.json) return printJson(keys);
           for (const { id, name, prefix, scopes, expiresAt, revokedAt } of keys) {
@@ -143,7 +144,7 @@ export function keysCommand(): Command {
       .description("make a key void, at once")
       .addHelpText("after", "\nExample:\n  $ ./sluice keys revoke 3")
       .argument("<id>", "number of the key", integerBetween(1, 2_147_483_647))
-      .action((id: number, _options: object, self: Command) => withDb(self, (db) => revokeApiKey(db, id))),
+      .action((id: number, _options: object, self: Command) => edit(self, (db) => revokeApiKey(db, id))),
   );
   return command;
 }
@@ -162,7 +163,7 @@ function change(
     )
     .action((email: string, ...rest: unknown[]) => {
       const self = rest.at(-1) as Command;
-      return withDb(self, async (db) => {
+      return edit(self, async (db) => {
         const user = await findUserByEmail(db, email);
         if (!user) throw new CommandError(`there is no ${printable(email)}`);
         await work(db, user.id, user.email, self);
@@ -175,20 +176,17 @@ function emailArgument(text: string): string {
   throw new CommandError(`${printable(text, 64)} is no e-mail address`, 2);
 }
 
-async function withDb(
+/** Does `work`; what a user may do wrong there is told in a line. */
+async function edit(
   command: Command,
-  work: (db: Db, pepper: () => string) => Promise<unknown>,
+  work: (db: Db, connection: Connection) => Promise<unknown>,
 ): Promise<void> {
-  const connection = connectFor(command);
-  const db = await connection.openDb();
   try {
-    await work(db, connection.pepper);
+    await withDb(command, work);
   } catch (error) {
     const known =
       error instanceof UserExistsError || error instanceof LastAdminError || error instanceof NotFoundError;
     if (!known) throw error;
     throw new CommandError((error as Error).message, 1, { cause: error });
-  } finally {
-    await db.close();
   }
 }
