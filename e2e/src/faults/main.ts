@@ -17,7 +17,7 @@ const USAGE = `Usage: npm run faults -- [--quick] [--only ID[,ID]] [--soak] [--s
   --seed N     first seed (default 1); a run repeats with its seed
   --runs N     runs of each fault, with seeds N, N+1, ... (default 1)
   --small      the load of --quick
-  --json       {"runs":[{id, seed, acked, stored, lost, duplicated, recoveredMs, oracles, note}]}
+  --json       {"runs":[{id, seed, acked, stored, lost, takenAway, duplicated, recoveredMs, oracles, note}]}
   --append F   adds each run to the file F as a line of JSON
   --list       what there is, and what this machine cannot cause
 
@@ -65,8 +65,8 @@ const failedOracles = (run: FaultRun) =>
 
 function describe(fault: Fault, run: FaultRun): string {
   const verdict = hasFailed(run) ? `FAIL ${failedOracles(run).join(",")}` : "ok  ";
-  const { seed, acked, stored, lost, duplicated, recoveredMs, note } = run;
-  return `${verdict} ${fault.id} seed ${seed}: ${fault.title}: acked ${acked}, stored ${stored}, lost ${lost}, twice ${duplicated}, recovered in ${recoveredMs} ms (${note})`;
+  const { seed, acked, stored, lost, takenAway, duplicated, recoveredMs, note } = run;
+  return `${verdict} ${fault.id} seed ${seed}: ${fault.title}: acked ${acked}, stored ${stored}, lost ${lost}, ${takenAway ? `taken away and named ${takenAway}, ` : ""}twice ${duplicated}, recovered in ${recoveredMs} ms (${note})`;
 }
 
 async function run(chosen: readonly Fault[]): Promise<void> {

@@ -16,7 +16,10 @@ export interface FaultRun {
   seed: number;
   acked: number;
   stored: number;
+  /** Acknowledged, and neither stored nor in quarantine nor named as missing. */
   lost: number;
+  /** Acknowledged, and taken off the stream by the fault itself, which the system has named: see `Fault.lossy`. */
+  takenAway: number;
   duplicated: number;
   recoveredMs: number;
   oracles: Partial<Record<Oracle, boolean>>;
@@ -83,14 +86,22 @@ export async function runFault(rig: Rig, fault: Fault, seed: number, size: LoadS
     askAboutLife(findings, { recoveredMs, drained, report });
     askAboutSighting(findings, fault, sighting);
     askTap(findings, rig);
-    const verdict = await askSinks(findings, rig, fault, readLedgerFile(ledger), fleet, prefix);
+    const { verdict, lost, takenAway } = await askSinks(
+      findings,
+      rig,
+      fault,
+      readLedgerFile(ledger),
+      fleet,
+      prefix,
+    );
     if (!fault.lossy) await askBalance(findings, rig, before);
     return {
       id: fault.id,
       seed,
       acked: verdict.acknowledged,
       stored: verdict.stored,
-      lost: verdict.lost.length,
+      lost,
+      takenAway,
       duplicated: verdict.duplicated.length,
       recoveredMs: recoveredMs ?? -1,
       oracles: findings.oracles,
@@ -186,18 +197,19 @@ async function askSinks(
   acknowledged: ReadonlySet<string>,
   { devices, boot }: Injection["fleet"],
   prefix: string,
-): Promise<Verdict> {
+): Promise<{ verdict: Verdict; lost: number; takenAway: number }> {
   const kept = await readQuarantine(rig.db, devices);
   const verdict = judge(acknowledged, boot, await readRows(rig.db, devices), kept);
   const { influx } = rig.installation.urls();
   const points = influx && judge(acknowledged, boot, await readPoints(influx, prefix), kept);
+  let { lost } = verdict;
   if (fault.lossy) {
     const named = await readGaps(rig, devices);
-    const silent = verdict.lost.filter((line) => !named.has(line));
-    expect("O7", silent.length === 0, `${silent.length} lost without being named, e.g. ${silent[0]}`);
-    notes.push(`${verdict.lost.length} really lost, all named by device and sequence`);
+    lost = lost.filter((line) => !named.has(line));
+    expect("O7", lost.length === 0, `${lost.length} lost without being named, e.g. ${lost[0]}`);
+    notes.push(`${verdict.lost.length} taken away by the fault, ${lost.length} of them not named`);
   } else {
-    expect("O1", verdict.lost.length === 0, `lost ${verdict.lost.slice(0, 3).join(", ")}`);
+    expect("O1", lost.length === 0, `lost ${lost.slice(0, 3).join(", ")}`);
     if (points)
       expect("O1", points.lost.length === 0, `${points.lost.length} not in InfluxDB, e.g. ${points.lost[0]}`);
   }
@@ -208,7 +220,7 @@ async function askSinks(
       points.duplicated.length === 0,
       `twice in InfluxDB ${points.duplicated.slice(0, 3).join(", ")}`,
     );
-  return verdict;
+  return { verdict, lost: lost.length, takenAway: verdict.lost.length - lost.length };
 }
 
 /** What the system itself reports as missing, as lines `<device> <boot> <seq>`. */

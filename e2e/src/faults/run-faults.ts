@@ -55,7 +55,7 @@ async function runOnce(rig: Rig, fault: Fault, seed: number, load: LoadSize): Pr
   try {
     return await runFault(rig, fault, seed, load);
   } catch (error) {
-    const nothing = { acked: 0, stored: 0, lost: 0, duplicated: 0, recoveredMs: -1 };
+    const nothing = { acked: 0, stored: 0, lost: 0, takenAway: 0, duplicated: 0, recoveredMs: -1 };
     const note = `the run broke: ${error instanceof Error ? error.message.slice(0, 2000) : String(error)}`;
     return { id: fault.id, seed, ...nothing, oracles: { O4: false }, note };
   }
