@@ -49,6 +49,8 @@ export interface Rig {
   bus: Bus;
   /** Lines that the supervisor and the services have written since the last {@link Rig.takeLines}. */
   takeLines(): string[];
+  /** Whether one of these matches. */
+  hasLine(pattern: RegExp): boolean;
   /** Takes another Redis for its own, after a failover. */
   useRedis(server: Server): Promise<void>;
   /** Ends what a fault has started and what has to live as long as the rig. */
@@ -189,6 +191,7 @@ async function assemble(kind: RigKind, keep: Keep, close: () => Promise<void>): 
     db,
     bus,
     takeLines: () => lines.splice(0),
+    hasLine: (pattern) => lines.some((line) => pattern.test(line)),
     async useRedis(server) {
       rig.redis = server;
       rig.bus = await keep(openBus(server.url), (one) => one.close());
