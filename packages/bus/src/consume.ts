@@ -8,6 +8,13 @@ const LONGEST_ASKED_PAUSE_MS = 60_000;
 const LONE_ATTEMPTS = 2;
 /** After the signal: how long an acknowledgement of finished work is still tried. */
 const LAST_ACK_MS = 5_000;
+/**
+ * After a batch of fewer than so many messages the next begins so much later at the earliest: messages collect and share a
+ * transaction. Fifty of these a second are enough below 6,000 messages a second, and one that comes after a quiet time
+ * does not wait.
+ */
+const SMALL_BATCH = 128;
+const GATHER_MS = 20;
 
 /** What a consumer does with what it reads. */
 export interface ConsumeOptions {
@@ -55,14 +62,19 @@ export async function consume(reader: Reader, options: ConsumeOptions): Promise<
   };
 
   const retry = createRetry(log, "the bus");
+  const smallBatch = Math.min(SMALL_BATCH, options.maxMessages);
+  let nextMs = 0;
   try {
     while (!stop.aborted) {
+      const waitMs = nextMs - performance.now();
+      if (waitMs > 0) await pause(waitMs, stop);
       const entries = await retry(
         () => beforeAbort(stop, reader.read(options.maxMessages, options.waitMs)),
         stop,
       );
       for (const range of reader.losses()) options.onLoss?.(range);
       if (!entries || entries.length === 0) continue;
+      if (countMessages(entries) < smallBatch) nextMs = performance.now() + GATHER_MS;
       while (running.size >= inFlight && !crash.signal.aborted) await Promise.race(running);
       if (stop.aborted) reader.release(entries.map(({ id }) => id));
       else start(entries);
@@ -123,9 +135,15 @@ async function processAlone(
 }
 
 function finished({ onBatch }: ConsumeOptions, entries: readonly Entry[], startMs: number): void {
-  const messages = entries.reduce((sum, entry) => sum + entry.messages.length, 0);
-  onBatch?.({ entries: entries.length, messages, ms: performance.now() - startMs });
+  onBatch?.({
+    entries: entries.length,
+    messages: countMessages(entries),
+    ms: performance.now() - startMs,
+  });
 }
+
+const countMessages = (entries: readonly Entry[]) =>
+  entries.reduce((sum, entry) => sum + entry.messages.length, 0);
 
 function invalidOnly(error: unknown): InvalidInputError {
   if (error instanceof InvalidInputError) return error;

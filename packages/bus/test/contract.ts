@@ -465,13 +465,30 @@ export const describeContract = (driver: Driver) =>
         inFlight: 3,
         async work() {
           most = Math.max(most, ++now);
-          await new Promise((resolve) => setTimeout(resolve, 20));
+          await new Promise((resolve) => setTimeout(resolve, 100));
           now--;
         },
       });
       await settled(bus, stream, 40);
       expect(most).toBe(3);
       expect([...consumer.stored].sort()).toEqual(numbered(40).sort());
+    });
+
+    test("messages that come one by one share batches, and the first of them does not wait", async () => {
+      const consumer = await start({});
+      const published: Promise<unknown>[] = [];
+      const startMs = performance.now();
+      for (const message of numbered(100)) {
+        published.push(bus.publish(stream, [message]));
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      const elapsedMs = performance.now() - startMs;
+      expect(consumer.batches.length).toBeGreaterThan(0);
+      await Promise.all(published);
+      await settled(bus, stream, 100);
+      // A batch each 20 ms, and a few for the end.
+      expect(consumer.batches.length).toBeLessThan(elapsedMs / 20 + 10);
+      expect(consumer.stored).toEqual(numbered(100));
     });
 
     test("a full server refuses appends whole, loses nothing, and drains by itself", async () => {
