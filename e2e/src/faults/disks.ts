@@ -95,7 +95,14 @@ const fill =
     };
     undo(async () => {
       disk.free();
-      await waitFor(() => revive().then(() => server.pid !== undefined), { timeoutMs: 20_000, what: name });
+      // One that met the full disk a moment before may still be about to end.
+      const stays = async () => {
+        await revive();
+        const { pid } = server;
+        await sleep(1000);
+        return pid !== undefined && server.pid === pid;
+      };
+      await waitFor(stays, { timeoutMs: 20_000, what: name });
     });
     await sleep(random(500, 1500));
     disk.fill(Math.round(random(0, 65_536)));
