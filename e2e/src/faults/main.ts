@@ -11,7 +11,7 @@ import { formatTable } from "./table.ts";
 const USAGE = `Usage: npm run faults -- [--quick] [--only ID[,ID]] [--soak] [--seed N] [--runs N] [--json] [--list]
 
   --quick      the short subset, with a smaller load
-  --settled    only those that have held in five runs or more, and have no open question
+  --settled    without those that need a quiet machine
   --only ID    only these faults
   --soak       instead of them: load and random kills for half an hour, or --seconds N, at --rate N (default 250)
   --seed N     first seed (default 1); a run repeats with its seed
