@@ -32,7 +32,7 @@ async function readBacklog({ bus }: Rig) {
   return {
     messages: groups.reduce((sum, { pending, unread, parked }) => sum + pending + unread + parked, 0),
     oldestMs: Math.max(0, ...groups.map(({ oldestPendingMs }) => oldestPendingMs ?? 0)),
-    unread: groups.reduce((sum, { unread }) => sum + unread, 0),
+    mostUnread: Math.max(...groups.map(({ unread }) => unread)),
   };
 }
 
@@ -41,8 +41,8 @@ export async function untilRecovered(rig: Rig, messagesPerSecond: number): Promi
   const startMs = performance.now();
   const recovered = async () => {
     if (!(await askServices(rig)).every(({ ready }) => ready)) return false;
-    const { oldestMs, unread } = await readBacklog(rig);
-    return oldestMs < OLDEST_MS && unread < messagesPerSecond;
+    const { oldestMs, mostUnread } = await readBacklog(rig);
+    return oldestMs < OLDEST_MS && mostUnread < (messagesPerSecond * OLDEST_MS) / 1000;
   };
   return (await within(recovered, "recovery")) ? Math.round(performance.now() - startMs) : undefined;
 }
