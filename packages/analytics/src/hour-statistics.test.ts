@@ -28,6 +28,7 @@ test("the mean of every hour is the time-weighted mean, between minimum and maxi
         expect(hour.deviation).toBeLessThanOrEqual((hour.max - hour.min) / 2 + 1e-9);
       }
     }),
+    { examples: [[[{ atMs: 0, value: -49.99999782596217 }]]] },
   );
 });
 

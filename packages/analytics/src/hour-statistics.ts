@@ -37,7 +37,7 @@ export function statisticsByHour(
     const weight = toMs - fromMs;
     sums.weight += weight;
     const delta = value - sums.mean;
-    sums.mean += (delta * weight) / sums.weight;
+    sums.mean += delta * (weight / sums.weight); // in this order the mean of one value is that value
     sums.m2 += weight * delta * (value - sums.mean);
     extend(sums, value);
   }

@@ -93,8 +93,10 @@ export function useWorker(): TestWorker {
     stops.push(end);
     return end;
   };
+  let nowUs = 0;
   it.send = async (device, ...messages) => {
-    const nowUs = Date.now() * 1000;
+    // A second reading of the same instant would be no news.
+    nowUs = Math.max(Date.now() * 1000, nowUs + 1);
     await it.bus.publish(
       TELEMETRY,
       messages.map(({ fields, minutesAgo = 0, ...envelope }) => {
