@@ -61,7 +61,6 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if now - count('trimmed') < tonumber(ARGV[1]) and now >= count('trimmed') then return -1 end
 local all = groups()
 if #all == 0 then return 0 end
-redis.call('HSET', ledger, 'trimmed', string.format('%.0f', now))
 local floor
 for _, g in ipairs(all) do
   local needed = g.pending > 0 and redis.call('XPENDING', stream, g.name)[2] or g['last-delivered-id']
@@ -82,4 +81,7 @@ if ordinal_at(keep) <= upto then
 end
 keep = string.format('%.0f-0', keep)
 if before(keep, floor) then floor = keep end
-return redis.call('XTRIM', stream, 'MINID', '=', floor)`);
+local removed = redis.call('XTRIM', stream, 'MINID', '=', floor)
+-- After it: a Redis that is full refuses HSET as the first write of a script, and only trimming makes room.
+redis.call('HSET', ledger, 'trimmed', string.format('%.0f', now))
+return removed`);
