@@ -163,6 +163,8 @@ describe("two gateways behind one address, three workers, two schedulers", () =>
       return { client, closed: () => closed };
     };
     const here = await open(first);
+    // Two that come within a moment are ordered by who of the gateways tells first.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     const there = await open(second);
     await waitFor(here.closed, { timeoutMs: 20_000, what: "the older session to end" });
     expect(there.closed()).toBe(false);
