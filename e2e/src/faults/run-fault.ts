@@ -86,22 +86,15 @@ export async function runFault(rig: Rig, fault: Fault, seed: number, size: LoadS
     askAboutLife(findings, { recoveredMs, drained, report });
     askAboutSighting(findings, fault, sighting);
     askTap(findings, rig);
-    const { verdict, lost, takenAway } = await askSinks(
-      findings,
-      rig,
-      fault,
-      readLedgerFile(ledger),
-      fleet,
-      prefix,
-    );
+    const verdict = await askSinks(findings, rig, fault, readLedgerFile(ledger), fleet, prefix);
     if (!fault.lossy) await askBalance(findings, rig, before);
     return {
       id: fault.id,
       seed,
       acked: verdict.acknowledged,
       stored: verdict.stored,
-      lost,
-      takenAway,
+      lost: verdict.lost.length,
+      takenAway: verdict.takenAway,
       duplicated: verdict.duplicated.length,
       recoveredMs: recoveredMs ?? -1,
       oracles: findings.oracles,
@@ -197,7 +190,7 @@ async function askSinks(
   acknowledged: ReadonlySet<string>,
   { devices, boot }: Injection["fleet"],
   prefix: string,
-): Promise<{ verdict: Verdict; lost: number; takenAway: number }> {
+): Promise<Verdict & { takenAway: number }> {
   const kept = await readQuarantine(rig.db, devices);
   const verdict = judge(acknowledged, boot, await readRows(rig.db, devices), kept);
   const { influx } = rig.installation.urls();
@@ -220,7 +213,7 @@ async function askSinks(
       points.duplicated.length === 0,
       `twice in InfluxDB ${points.duplicated.slice(0, 3).join(", ")}`,
     );
-  return { verdict, lost: lost.length, takenAway: verdict.lost.length - lost.length };
+  return { ...verdict, lost, takenAway: verdict.lost.length - lost.length };
 }
 
 /** What the system itself reports as missing, as lines `<device> <boot> <seq>`. */

@@ -50,7 +50,7 @@ export function usersCommand(): Command {
       .addHelpText("after", "\nExample:\n  $ ./sluice users list")
       .option("--json", "print JSON")
       .action((options: Json, self: Command) =>
-        edit(self, async (db) => {
+        withDb(self, async (db) => {
           const users = await listUsers(db);
           if (options.json) return printJson(users);
           for (const { email, role, status, lastLogin } of users) {
@@ -129,7 +129,7 @@ export function keysCommand(): Command {
       .addHelpText("after", "\nExample:\n  $ ./sluice keys list")
       .option("--json", "print JSON")
       .action((options: Json, self: Command) =>
-        edit(self, async (db) => {
+        withDb(self, async (db) => {
           const keys = await listApiKeys(db);
           if (options.json) return printJson(keys);
           for (const { id, name, prefix, scopes, expiresAt, revokedAt } of keys) {
