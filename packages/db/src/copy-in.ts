@@ -1,53 +1,33 @@
-import type pg from "pg";
+import pg from "pg";
 
 /** What the driver's connection offers to a query while it runs. */
-interface CopyConnection {
-  query(text: string): void;
+interface CopyConnection extends pg.Connection {
   sendCopyFromChunk(chunk: Buffer): void;
   endCopyFrom(): void;
-  stream: { cork(): void; uncork(): void };
+  stream: pg.Connection["stream"] & { cork(): void; uncork(): void };
 }
 
-/** One `COPY … FROM STDIN` whose data is already complete, in the form that the driver's queue takes. */
-export class CopyIn implements pg.Submittable {
-  private copied = 0;
-  /** The driver replaces it when a read timeout is set. */
-  callback: (error: Error | null, result?: unknown) => void;
-
-  constructor(
-    private readonly statement: string,
-    private readonly data: Buffer,
-    resolve: (rows: number) => void,
-    reject: (error: Error) => void,
-  ) {
-    this.callback = (error) => (error ? reject(error) : resolve(this.copied));
-  }
-
-  submit(connection: pg.Connection): void {
-    (connection as unknown as CopyConnection).query(this.statement);
-  }
-
-  handleCopyInResponse(connection: CopyConnection): void {
-    connection.stream.cork();
-    connection.sendCopyFromChunk(this.data);
-    connection.endCopyFrom();
-    connection.stream.uncork();
-  }
-
-  handleCommandComplete(message: { text: string }): void {
-    this.copied = Number(message.text.split(" ")[1] ?? 0);
-  }
-
-  handleError(error: Error): void {
-    this.callback(error); // the driver calls nothing more for a failed query
-  }
-
-  handleReadyForQuery(): void {
-    this.callback(null);
-  }
-
-  handleRowDescription(): void {}
-  handleDataRow(): void {}
-  handleEmptyQuery(): void {}
-  handlePortalSuspended(): void {}
+/**
+ * Runs one `COPY … FROM STDIN` whose data is already complete; resolves with the rows copied. Statement and data are sent
+ * together, so that the next statement need not wait: data of a COPY that is refused is dropped by the server, as the
+ * protocol has it.
+ */
+export function copyIn(client: pg.ClientBase, statement: string, data: Buffer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const query = new pg.Query(statement, (error, result) =>
+      error ? reject(error) : resolve(result.rowCount ?? 0),
+    );
+    const submit = query.submit.bind(query);
+    query.submit = (connection) => {
+      const { stream, sendCopyFromChunk, endCopyFrom } = connection as CopyConnection;
+      stream.cork();
+      submit(connection);
+      sendCopyFromChunk.call(connection, data);
+      endCopyFrom.call(connection);
+      stream.uncork();
+    };
+    // The driver asks for the data here, and gives up where nobody has any.
+    Object.assign(query, { handleCopyInResponse: () => {} });
+    client.query(query);
+  });
 }

@@ -1,6 +1,6 @@
 import { OutageError, type Resource } from "@sluice/shared-types";
 import pg from "pg";
-import { CopyIn } from "./copy-in.ts";
+import { copyIn } from "./copy-in.ts";
 import { classify, isAnswer } from "./pg-errors.ts";
 
 /** The part of a logger that packages need. */
@@ -22,7 +22,10 @@ export interface Queries {
   execute(text: string, params?: readonly unknown[]): Promise<number>;
 }
 
-/** An open transaction on one connection. */
+/**
+ * An open transaction on one connection. Statements are carried out in the order in which they are made; one that does not
+ * need the answer to the one before may be made without waiting for it, so that both share a round trip.
+ */
 export interface Transaction extends Queries {
   /** Runs `fn`; if it fails, everything it did is undone and the transaction goes on. */
   savepoint<T>(fn: () => Promise<T>): Promise<T>;
@@ -77,6 +80,7 @@ export async function openDb(url: string, options: DbOptions = {}): Promise<Db> 
     connectionTimeoutMillis: 10_000,
     query_timeout: options.answerTimeoutMs ?? READ_TIMEOUT_MS,
     keepAlive: true,
+    pipeline: true,
     application_name: options.applicationName ?? "sluice",
     types,
   });
@@ -183,9 +187,7 @@ function createTransaction(client: pg.PoolClient): Transaction {
     },
     async copyIn(statement, data) {
       try {
-        return await new Promise((resolve, reject) => {
-          client.query(new CopyIn(statement, data, resolve, reject));
-        });
+        return await copyIn(client, statement, data);
       } catch (error) {
         throw classify(error);
       }

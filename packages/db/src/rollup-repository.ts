@@ -17,10 +17,12 @@ export interface TouchedRange {
  * The first statement of a transaction that writes readings.
  */
 export async function holdWatermark(tx: Transaction): Promise<number> {
-  await tx.query("SELECT pg_advisory_xact_lock_shared($1)", [ROLLUP_LOCK]);
-  const [row] = await tx.query<{ us: number | null }>(
-    "SELECT (extract(epoch FROM max(watermark)) * 1e6)::float8 AS us FROM public.rollup_watermark",
-  );
+  const [, [row]] = await Promise.all([
+    tx.query("SELECT pg_advisory_xact_lock_shared($1)", [ROLLUP_LOCK]),
+    tx.query<{ us: number | null }>(
+      "SELECT (extract(epoch FROM max(watermark)) * 1e6)::float8 AS us FROM public.rollup_watermark",
+    ),
+  ]);
   return row?.us ?? Number.NEGATIVE_INFINITY;
 }
 

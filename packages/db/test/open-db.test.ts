@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { checkDurability, type Db, openDb } from "@sluice/db";
 import { InvalidInputError, OutageError } from "@sluice/shared-types";
-import { usePostgres, usePrivatePostgres, waitFor } from "@sluice/testkit";
+import { startProxy, usePostgres, usePrivatePostgres, waitFor } from "@sluice/testkit";
 
 const postgres = usePostgres();
 const own = usePrivatePostgres({ settings: { synchronous_commit: "off" } });
@@ -63,6 +63,48 @@ test("a COPY that the server refuses rejects, and the connection lives on", asyn
   );
   await expect(refused).rejects.toThrow(/COPY file signature not recognized/);
   expect(await db.query("SELECT 1 AS one")).toEqual([{ one: 1 }]);
+});
+
+test("statements of a transaction, a COPY among them, need not wait for one another's answers", async () => {
+  const sent: string[] = [];
+  const proxy = await startProxy(Number(new URL(postgres.url).port), {
+    observe: () => ({ request: (chunk) => void sent.push(chunk.toString("latin1")) }),
+  });
+  const far = await openDb(postgres.url.replace(/:\d+\//, `:${proxy.port}/`));
+  try {
+    const answers = await far.transaction(async (tx) => {
+      proxy.pause();
+      const all = Promise.all([
+        tx.query("SELECT 'first' AS word"),
+        tx.copyIn("COPY t FROM STDIN", Buffer.from("100\n101\n")),
+        tx.query("SELECT x FROM t WHERE x >= 100 AND 'third' = 'third' ORDER BY x"),
+      ]);
+      await waitFor(() => sent.join("").includes("third"));
+      proxy.resume();
+      return all;
+    });
+    expect(answers).toEqual([[{ word: "first" }], 2, [{ x: 100 }, { x: 101 }]]);
+  } finally {
+    await far.close();
+    await proxy.close();
+  }
+});
+
+test.each([
+  ["its rows", "COPY t FROM STDIN", "201\n201\n", InvalidInputError],
+  ["the statement", "COPY nowhere FROM STDIN", "201\n", Error],
+])("a COPY refused for %s undoes what was sent before and after it", async (_, statement, data, kind) => {
+  const refused = db.transaction((tx) =>
+    Promise.all([
+      tx.query("INSERT INTO t VALUES (200)"),
+      tx.copyIn(statement, Buffer.from(data)),
+      tx.query("INSERT INTO t VALUES (202)"),
+    ]),
+  );
+  const error = await refused.catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(kind);
+  expect(String(error)).not.toMatch(/transaction is aborted/);
+  expect(await db.query("SELECT x FROM t WHERE x >= 200")).toEqual([]);
 });
 
 test("a server that loses commits in a power cut is refused unless that is accepted", async () => {

@@ -74,22 +74,24 @@ export async function account(
   decision: Decision,
   watermarkUs: number,
 ): Promise<void> {
-  await updatePresence(tx, presences(batch, plan, decision));
-  await noteReports(tx, batch.messages);
-  await insertClockFlags(tx, clockFlags(plan, decision));
-  await markDirty(tx, touched(plan, decision, watermarkUs));
-  await insertQuarantine(tx, quarantined(batch, decision));
+  await Promise.all([updatePresence(tx, presences(batch, plan, decision)), noteReports(tx, batch.messages)]);
   const receipts = receiptsOf(batch, decision);
-  if (!(await insertReceipts(tx, batch.stream, receipts))) throw new ReceiptRace("entry already committed");
   const count = (letter: Outcome) =>
     receipts.reduce((sum, { outcomes }) => sum + outcomes.split(letter).length - 1, 0);
-  await addTotals(tx, {
-    stream: batch.stream,
-    stored: count("s"),
-    duplicate: count("d"),
-    quarantined: count("q"),
-    readings: decision.fresh.reduce((sum, n) => sum + n, 0),
-  });
+  const [, , , added] = await Promise.all([
+    insertClockFlags(tx, clockFlags(plan, decision)),
+    markDirty(tx, touched(plan, decision, watermarkUs)),
+    insertQuarantine(tx, quarantined(batch, decision)),
+    insertReceipts(tx, batch.stream, receipts),
+    addTotals(tx, {
+      stream: batch.stream,
+      stored: count("s"),
+      duplicate: count("d"),
+      quarantined: count("q"),
+      readings: decision.fresh.reduce((sum, n) => sum + n, 0),
+    }),
+  ]);
+  if (!added) throw new ReceiptRace("entry already committed");
 }
 
 function quarantined({ stream, messages }: Batch, { refusals }: Decision): QuarantineInput[] {

@@ -26,11 +26,14 @@ export async function commitNew(db: Db, batch: Batch, plan: Plan): Promise<Decis
   const texts = [...plan.texts].sort((a, b) => a.sensorId - b.sensorId || a.timeUs - b.timeUs);
   try {
     await db.transaction(async (tx) => {
-      const watermarkUs = await holdWatermark(tx);
-      await checkErased(tx, batch);
-      await copyMeasurements(tx, plan.rows, decision.inserted);
-      if ((await insertTexts(tx, texts)) !== texts.length) throw new NotAllNew();
-      if (!(await insertSequences(tx, sequences))) throw new NotAllNew();
+      const [watermarkUs, , , insertedTexts, unseen] = await Promise.all([
+        holdWatermark(tx),
+        checkErased(tx, batch),
+        copyMeasurements(tx, plan.rows, decision.inserted),
+        insertTexts(tx, texts),
+        insertSequences(tx, sequences),
+      ]);
+      if (insertedTexts !== texts.length || !unseen) throw new NotAllNew();
       await account(tx, batch, plan, decision, watermarkUs);
     });
     return decision;

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
-import { usePostgres, useRedis } from "@sluice/testkit";
+import { startProxy, usePostgres, useRedis } from "@sluice/testkit";
 import { entry, message, type OpenWorker, OUTCOMES, openStore } from "./open-worker.ts";
 
 const postgres = usePostgres();
@@ -41,6 +41,39 @@ test("every field becomes a row under the time the gateway resolved, to the micr
     { field: "on", us: T + 1, value: 1, status: "ok" },
     { field: "temperature", us: T + 1, value: 21.25, status: "ok" },
   ]);
+});
+
+test("a batch takes four round trips: BEGIN, what is new, its account, COMMIT", async () => {
+  let trips = 0;
+  let asking = false;
+  const proxy = await startProxy(Number(new URL(postgres.url).port), {
+    observe: () => ({
+      request: () => {
+        if (!asking) trips++;
+        asking = true;
+      },
+      reply: () => {
+        asking = false;
+      },
+    }),
+  });
+  const far = await openStore(postgres.url.replace(/:\d+\//, `:${proxy.port}/`), redis.url);
+  try {
+    const store = (...ages: number[]) => {
+      const messages = ages.map((age, seq) =>
+        message({ device, timeUs: T + age, boot: String(age), seq }, { v: age }),
+      );
+      return far.store.handle([{ ...entry(messages), ordinal: 1 }]);
+    };
+    await store(1, 2);
+    proxy.delay(50); // answers to one flight come together
+    trips = 0;
+    await store(3, 4, 5);
+    expect(trips).toBe(4);
+  } finally {
+    await far.close();
+    await proxy.close();
+  }
 });
 
 test("the same readings in another entry are a duplicate, and one that differs is kept aside", async () => {
