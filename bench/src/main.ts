@@ -1,6 +1,7 @@
 /** `npm run bench -- <case> [--seconds N] [--json]`: measures this machine; see docs/benchmarks.md. */
 import { parseArgs } from "node:util";
 import { benchApi } from "./api.ts";
+import { benchConnections } from "./connections.ts";
 import { benchDrain, INFLUX, POSTGRES } from "./drain.ts";
 import { benchE2e } from "./e2e.ts";
 import { benchEtl } from "./etl.ts";
@@ -11,7 +12,8 @@ import { benchMosquitto } from "./mosquitto.ts";
 import { READINGS_PER_MESSAGE } from "./payload.ts";
 import { benchScale } from "./scale.ts";
 
-const USAGE = `Usage: npm run bench -- <case> [--seconds N] [--rate N] [--messages N] [--readings N] [--days N] [--json]
+const USAGE = `Usage: npm run bench -- <case> [--seconds N] [--rate N] [--messages N] [--readings N] [--days N]
+                               [--connections N] [--json]
 
 Cases:
   e2e       MQTT QoS 1 into the built-in broker, committed rows out; group postgres alone
@@ -20,6 +22,7 @@ Cases:
   http      batches over HTTP
   influx    a backlog is written to InfluxDB
   drain     a backlog of 1 million messages is stored
+  connections  10,000 devices connect at once and are idle; [--connections N]
   api       newest values and 30-day charts over 10 million readings; [--readings N]
   scale     a backlog is stored by 1, 2 and 4 workers on 1 and 4 partitions
   etl       8.64 million readings of 1,000 sensors are rolled up, with 100,000 late ones; [--readings N]
@@ -37,6 +40,7 @@ const { values, positionals } = parseArgs({
     messages: { type: "string", default: "1000000" },
     readings: { type: "string", default: "8640000" },
     days: { type: "string", default: "365" },
+    connections: { type: "string", default: "10000" },
     json: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
@@ -49,6 +53,7 @@ const cases: Record<string, () => Promise<object>> = {
   "e2e-all": () => benchE2e({ seconds, halfLoad: Number(values.rate), influx: true }, say),
   http: () => benchHttp({ seconds }, say),
   mosquitto: () => benchMosquitto({ seconds, rate: Number(values.rate) / READINGS_PER_MESSAGE }, say),
+  connections: () => benchConnections({ connections: Number(values.connections) }, say),
   drain: () => benchDrain(POSTGRES, { messages: Number(values.messages) }, say),
   etl: () =>
     benchEtl(

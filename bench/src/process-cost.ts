@@ -23,7 +23,7 @@ export function readProcessCost(pid: number): ProcessCost {
     const stat = readStat(one);
     if (!stat) return;
     cpuSeconds += stat.ticks / TICKS;
-    peakRssMb = Math.max(peakRssMb, readPeakMb(one));
+    peakRssMb = Math.max(peakRssMb, readProcessMemory(one).peakMb);
     for (const child of parents.get(one) ?? []) visit(child);
   };
   visit(pid);
@@ -44,11 +44,14 @@ function readStat(pid: number): { parent: number; ticks: number } | undefined {
   }
 }
 
-function readPeakMb(pid: number): number {
+/** Resident memory of one process, now and at most so far; 0 where it has ended. */
+export function readProcessMemory(pid: number): { mb: number; peakMb: number } {
   try {
-    const line = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-    return Math.round(Number(line?.[1] ?? 0) / 1024);
+    const text = readFileSync(`/proc/${pid}/status`, "utf8");
+    const mb = (name: string) =>
+      Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1] ?? 0) / 1024);
+    return { mb: mb("VmRSS"), peakMb: mb("VmHWM") };
   } catch {
-    return 0;
+    return { mb: 0, peakMb: 0 };
   }
 }

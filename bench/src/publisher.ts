@@ -48,6 +48,7 @@ export async function openPublisher(options: PublisherOptions): Promise<Publishe
   const socket = connect({ host: options.host, port: options.port, noDelay: true });
   await new Promise<void>((resolve, reject) => {
     socket.once("error", reject);
+    socket.once("close", () => reject(new Error("closed before CONNACK")));
     socket.once("connect", () => socket.write(connectPacket(options)));
     socket.once("data", (reply) => {
       if (reply[0] === 0x20 && reply[3] === 0) resolve();

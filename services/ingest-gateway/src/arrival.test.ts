@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { DEFAULT_CLOCK_POLICY } from "@sluice/shared-types";
 import fc from "fast-check";
 import { createArrivals, timesOf } from "./arrival.ts";
-import { createPacketGuard } from "./packet-guard.ts";
+import { admitPackets, checkPackets, createPacketGuard } from "./packet-guard.ts";
 
 const NOW = Date.UTC(2026, 5, 1) * 1000;
 
@@ -58,12 +58,12 @@ describe("the packet guard", () => {
         fc.boolean(),
         (lengths, cuts, over) => {
           const guard = createPacketGuard(1000);
-          guard.admit();
+          admitPackets(guard);
           const bytes = Buffer.concat([...lengths.map(packet), ...(over ? [packet(1001)] : [])]);
           let fault: string | undefined;
           for (let at = 0, i = 0; at < bytes.length && !fault; i++) {
             const size = cuts[i % cuts.length] ?? 1;
-            fault = guard.check(bytes.subarray(at, at + size));
+            fault = checkPackets(guard, bytes.subarray(at, at + size));
             at += size;
           }
           expect(fault).toBe(over ? "too_large" : undefined);
@@ -73,6 +73,6 @@ describe("the packet guard", () => {
   });
 
   test("a length of five bytes is no MQTT", () => {
-    expect(createPacketGuard(1000).check(Buffer.from("10ffffffff7f", "hex"))).toBe("protocol_error");
+    expect(checkPackets(createPacketGuard(1000), Buffer.from("10ffffffff7f", "hex"))).toBe("protocol_error");
   });
 });

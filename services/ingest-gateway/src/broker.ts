@@ -10,8 +10,10 @@ import type { Credentials } from "./credentials.ts";
 import { createDeliveries, type Deliveries } from "./deliveries.ts";
 import { createDeviceAccess, NOT_AUTHORISED, refusal } from "./device-access.ts";
 import type { Door } from "./door.ts";
+import { forgetConnect } from "./forget-connect.ts";
 import type { Ingest } from "./ingest.ts";
 import type { Log } from "./log.ts";
+import { admitPackets } from "./packet-guard.ts";
 import { createPublishing } from "./publishing.ts";
 import type { Quota } from "./quota.ts";
 import { createSessions, type Session } from "./session.ts";
@@ -120,7 +122,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     topics,
     turnAway,
     admitted: (session) => {
-      session.guard.admit();
+      admitPackets(session.guard);
       unknown.delete(session);
     },
   });
@@ -178,7 +180,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
           turnAway(session, "not_authorised", `may not subscribe to '${subscription.topic.slice(0, 100)}'`);
         return done(null, null);
       }
-      session.filters.set(subscription.topic, subscription.qos);
+      session.filters = new Map([...session.filters, [subscription.topic, subscription.qos]]);
       done(null, subscription);
     },
     authorizeForward: (client, packet) => {
@@ -197,7 +199,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
   }) as typeof aedes.publish;
 
   const watch = (session: Session, client: Client) => {
-    client.on("error", () => {}); // told through the broker's own events
+    client.on("error", toldByBroker);
     session.conn.once("close", () => {
       unknown.delete(session);
       if (session.clientId !== undefined && byClientId.get(session.clientId) === session) {
@@ -207,6 +209,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
       deliveries.forget(session);
     });
   };
+  aedes.on("clientReady", forgetConnect);
   aedes.on("subscribe", (subscriptions, client) => {
     const session = byClient.get(client);
     if (!session || session.conn.destroyed) return;
@@ -216,7 +219,9 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     );
   });
   aedes.on("unsubscribe", (filters, client) => {
-    for (const filter of filters) byClient.get(client)?.filters.delete(filter);
+    const session = byClient.get(client);
+    if (session)
+      session.filters = new Map([...session.filters].filter(([filter]) => !filters.includes(filter)));
   });
   const onError = (client: Client, error: Error) => {
     const session = byClient.get(client);
@@ -295,3 +300,6 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     },
   };
 }
+
+/** What a client's own event would say comes as one of the broker's. */
+function toldByBroker(): void {}

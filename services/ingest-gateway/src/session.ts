@@ -1,7 +1,14 @@
 import type { Duplex } from "node:stream";
 import type { Client } from "aedes";
 import type { LiveCredential } from "./credential-book.ts";
-import { createPacketGuard, guardReads, type PacketFault, type PacketGuard } from "./packet-guard.ts";
+import {
+  announcedBytes,
+  checkPackets,
+  createPacketGuard,
+  guardReads,
+  type PacketFault,
+  type PacketGuard,
+} from "./packet-guard.ts";
 
 /** One MQTT connection, from the first byte on. */
 export interface Session {
@@ -23,8 +30,8 @@ export interface Session {
   will?: object;
   /** Hash of the secret it was opened with. */
   hash?: string;
-  /** Granted subscriptions and their QoS. */
-  readonly filters: Map<string, 0 | 1 | 2>;
+  /** Granted subscriptions and their QoS: of all those that have none, the same empty one. */
+  filters: ReadonlyMap<string, 0 | 1 | 2>;
   /** Messages handed to ingest and not durable yet. */
   waiting: number;
   /** It ends because another connection of the same client took over, it was cut, or the gateway stops. */
@@ -44,6 +51,7 @@ export interface SessionLimits {
   mayRead(): boolean;
 }
 
+const NO_FILTERS: Session["filters"] = new Map();
 const LARGE = 64 * 1024;
 const LARGE_TOTAL = 48 * 1024 * 1024;
 
@@ -66,7 +74,7 @@ export function createSessions(
       conn,
       address,
       guard: createPacketGuard(limits.maxPacketBytes),
-      filters: new Map(),
+      filters: NO_FILTERS,
       waiting: 0,
       restUntilMs: 0,
       superseded: false,
@@ -86,9 +94,9 @@ export function createSessions(
       },
       check: (chunk) => {
         // An MQTT connection begins with CONNECT: TLS, HTTP and noise are recognised by their first byte.
-        const fault = first && chunk[0] !== 0x10 ? "protocol_error" : session.guard.check(chunk);
+        const fault = first && chunk[0] !== 0x10 ? "protocol_error" : checkPackets(session.guard, chunk);
         first = false;
-        const announced = fault ? 0 : session.guard.announced();
+        const announced = fault ? 0 : announcedBytes(session.guard);
         const fits = account(session, announced > LARGE ? announced : 0);
         if (fault || !fits) {
           onFault(session, fault ?? "too_large", chunk);
