@@ -2,7 +2,7 @@ import { streamKey } from "@sluice/shared-types";
 import { type Ceilings, measureCeilings } from "./ceilings.ts";
 import { READINGS_PER_MESSAGE } from "./payload.ts";
 import { probeLatency } from "./probe.ts";
-import type { ProcessCost } from "./process-cost.ts";
+import { type ProcessCost, readMachineTicks, stolenPercent } from "./process-cost.ts";
 import { openSystem, type System } from "./system.ts";
 
 /** Figures of one end-to-end run: MQTT QoS 1 into the built-in broker, out of it committed rows. */
@@ -19,6 +19,8 @@ export interface E2eReport {
   pubackP99Ms: number;
   /** Publish to committed, at ten messages a second. */
   idleP99Ms: number;
+  /** Of the machine's CPU time, what its host gave to others meanwhile: it is in every latency. */
+  stolenPercent: { fullSpeed: number; halfLoad: number; idle: number };
   ledger: { balanced: boolean; accepted: number; stored: number };
   ceilings: Ceilings;
 }
@@ -44,8 +46,12 @@ export async function benchE2e(
     await system.load({ connections: CONNECTIONS, seconds: 5, window: 64 });
     await untilDrained(system);
     say(`full speed for ${options.seconds} s`);
+    const stolen = { fullSpeed: 0, halfLoad: 0, idle: 0 };
+    let ticks = readMachineTicks();
     const full = await measureFull(system, options.seconds);
+    stolen.fullSpeed = stolenPercent(ticks);
     say(`${full.readingsPerSecond} readings/s; ${options.halfLoad} readings/s for latency`);
+    ticks = readMachineTicks();
     const before = { costs: system.costs(), messages: await storedMessages(system) };
     const [paced, loaded] = await Promise.all([
       system.load({
@@ -56,11 +62,14 @@ export async function benchE2e(
       }),
       new Promise((resolve) => setTimeout(resolve, 3000)).then(() => probeLatency(system, 20, 15)),
     ]);
+    stolen.halfLoad = stolenPercent(ticks);
     await untilDrained(system);
     const halfLoadReadings = ((await storedMessages(system)) - before.messages) * READINGS_PER_MESSAGE;
     const halfLoadCosts = costPerMillion(before.costs, system.costs(), halfLoadReadings);
     say("ten messages a second");
+    ticks = readMachineTicks();
     const idle = await probeLatency(system, 10, 15);
+    stolen.idle = stolenPercent(ticks);
     say("ceilings of the servers alone");
     const ceilings = await measureCeilings(system);
     return {
@@ -70,6 +79,7 @@ export async function benchE2e(
       p99Ms: loaded.p99Ms,
       pubackP99Ms: paced.pubackP99Ms,
       idleP99Ms: idle.p99Ms,
+      stolenPercent: stolen,
       ceilings,
       ledger: await readLedger(system),
     };

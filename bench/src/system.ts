@@ -72,8 +72,13 @@ export async function openSystem(
 
 async function runLoad(options: LoadOptions): Promise<LoadReport> {
   const script = join(import.meta.dirname, import.meta.filename.endsWith(".ts") ? "load.ts" : "load.js");
-  const { stdout } = await run(process.execPath, [...process.execArgv, script, JSON.stringify(options)], {
-    maxBuffer: 1 << 24,
-  });
-  return JSON.parse(stdout) as LoadReport;
+  const args = [...process.execArgv, script, JSON.stringify(options)];
+  try {
+    const { stdout } = await run(process.execPath, args, { maxBuffer: 1 << 24 });
+    return JSON.parse(stdout) as LoadReport;
+  } catch (error) {
+    // Its own message would repeat the command, with all devices.
+    const { stderr = String(error) } = error as { stderr?: string };
+    throw new Error(`the load generator failed: ${stderr.slice(-1000)}`);
+  }
 }
