@@ -30,7 +30,7 @@ const problems = (env: Record<string, string>) => {
 
 describe("configuration", () => {
   test("fills in defaults and converts durations to milliseconds", () => {
-    expect(loadConfig(Config, good)).toMatchObject({ MAX_FUTURE: 3_600_000, SLUICE_BATCH_MESSAGES: 2048 });
+    expect(loadConfig(Config, good)).toMatchObject({ MAX_FUTURE: 3_600_000, SLUICE_BATCH_MESSAGES: 8192 });
   });
 
   test("names every problem at once", () => {

@@ -203,7 +203,7 @@ export const variables = {
   // stream-worker
   SLUICE_AUTO_REGISTER: flag(true),
   SLUICE_SENSOR_BUDGET: whole(256, 1, 100_000),
-  SLUICE_BATCH_MESSAGES: whole(2048, 1, 20_000, "number of messages"),
+  SLUICE_BATCH_MESSAGES: whole(8192, 1, 20_000, "number of messages"),
   // alert-worker
   SLUICE_SMTP_URL: url("smtp", "smtps").optional(),
   SLUICE_ALERT_FROM: z.string().default("Sluice <sluice@localhost>"),

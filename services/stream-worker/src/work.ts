@@ -9,7 +9,7 @@ import type { Config } from "./config.ts";
 import { keepHouse } from "./keep-house.ts";
 import { parkLagging } from "./park-lagging.ts";
 import { openReceipts } from "./receipts.ts";
-import { createStore } from "./store-batch.ts";
+import { createStore, SLICE_CHARS } from "./store-batch.ts";
 import { createRejectedStore } from "./store-rejected.ts";
 import { traceStore } from "./trace-store.ts";
 import { watchStoring } from "./watch-storing.ts";
@@ -40,6 +40,8 @@ export async function work(context: WorkContext, started: () => void): Promise<v
   const storing = context.use("postgres-writes", watchStoring());
   const metrics = createWorkerMetrics(context.metrics, context.log);
   const running: Promise<void>[] = [];
+  // One bound for the process: each of its partitions has as much fewer devices, so a sensor's rows are as many together.
+  const share = 1 / config.SLUICE_PARTITIONS;
   for (let partition = 0; partition < config.SLUICE_PARTITIONS; partition++) {
     const stream = streamKey("telemetry", partition);
     const rejected = streamKey("rejected", partition);
@@ -55,6 +57,7 @@ export async function work(context: WorkContext, started: () => void): Promise<v
       stream,
       // One for all partitions: who waits for an outcome does not know where its message went.
       outcomes: streamKey("outcomes"),
+      sliceChars: SLICE_CHARS * share,
       onStored: metrics.stored,
     });
     const store = traceStore(plain, context.tracing);
@@ -64,7 +67,7 @@ export async function work(context: WorkContext, started: () => void): Promise<v
         ...common,
         ...store,
         handle: storing.watch(store.handle),
-        maxMessages: config.SLUICE_BATCH_MESSAGES,
+        maxMessages: Math.ceil(config.SLUICE_BATCH_MESSAGES * share),
         inFlight: IN_FLIGHT,
         onBatch: metrics.took,
       }),
