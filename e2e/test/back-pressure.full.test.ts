@@ -8,7 +8,7 @@ let apiKey = "";
 beforeAll(async () => {
   sluice = await startInstallation({
     services: ["ingest-gateway", "stream-worker", "influx-writer"],
-    env: { SLUICE_REDIS_MAXMEMORY: "6mb" },
+    env: { SLUICE_REDIS_MAXMEMORY: "24mb" },
   });
   const db = await openDb(sluice.urls().postgresUrl, { max: 1 });
   ({ apiKey } = await createDevice(db, sluice.pepper(), { id: "pressed" }));

@@ -20,11 +20,7 @@ afterAll(async () => {
 });
 
 /** The `mosquitto_pub` line as printed, run by a shell as a person would paste it. */
-function printedLine(): string {
-  const line = /mosquitto_pub .*/.exec(sluice.output().replaceAll("\\n", "\n"))?.[0];
-  if (!line) throw new Error(`no mosquitto_pub line in:\n${sluice.output()}`);
-  return line;
-}
+const printedLine = async () => (await sluice.printed(/^mosquitto_pub .*(?=\n)/m))[0];
 
 async function influxCount(device: string): Promise<number> {
   const { influx } = sluice.urls();
@@ -57,7 +53,7 @@ describe("npm start", () => {
     createInterface({ input: tail.stdout }).on("line", (line) => seen.push(line));
     try {
       // a first line tells that tail is listening; the second is timed
-      const publish = () => run("sh", ["-c", printedLine()]);
+      const publish = async () => run("sh", ["-c", await printedLine()]);
       // the first lines tell that tail is listening; the one after is timed
       await waitFor(() => publish().then(() => seen.length > 0), { intervalMs: 300, what: "tail" });
       const [rows, points, lines] = [await rowsOf("esp32_001"), await influxCount("esp32_001"), seen.length];

@@ -92,7 +92,7 @@ async function takeAway(group: string): Promise<void> {
 
 describe("a stranger with the printed address", () => {
   test("logs in with the printed password, and is told what a wrong one is", async () => {
-    const [, email = "", password = ""] = /email (\S+) +password (\S+)/.exec(sluice.output()) ?? [];
+    const [, email = "", password = ""] = await sluice.printed(/email (\S+) +password (\S+)\n/);
     await page.goto(base);
     expect(new URL(page.url()).pathname).toBe("/console/");
     await page.getByLabel("E-mail address").fill(email);

@@ -46,12 +46,9 @@ async function countDevices(url: string): Promise<unknown> {
 it("starts, is alone in its folder, stops leaving nothing, and goes on with data and ports", async () => {
   const first = await startInstallation({ dataDir });
   const state = readState();
-  const line = first
-    .output()
-    .split("\n")
-    .find((text) => text.startsWith("mosquitto_pub "));
+  const [line] = await first.printed(/^mosquitto_pub .*(?=\n)/m);
   expect(line).toContain("-t iotflow/devices/esp32_001/telemetry/environmental");
-  await run("sh", ["-c", line ?? "false"]);
+  await run("sh", ["-c", line]);
   for (const file of ["secrets.json", "state.json"]) {
     expect((statSync(join(dataDir, file)).mode & 0o777).toString(8)).toBe("600");
   }

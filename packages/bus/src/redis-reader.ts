@@ -12,6 +12,8 @@ import type { TrimPolicy } from "./trim-policy.ts";
 
 const READY_WAIT_MS = 2_000;
 const CLOSE_WAIT_MS = 1_000;
+/** About so much is asked for at once: the answer stands beside the stream in Redis' memory until it is taken. */
+const READ_BYTES = 4 * 1024 * 1024;
 
 /**
  * Opens a reader: `blocking` is its own connection, which it closes; `redis` is shared. One blocking read at a
@@ -27,6 +29,7 @@ export async function openRedisReader(
   let fetching: Promise<void> | undefined;
   let failure: unknown;
   let perEntry = 128;
+  let entryBytes = 256 * 1024;
   let closing: Promise<void> | undefined;
   let clientId: unknown;
   let reconnected = false;
@@ -39,7 +42,8 @@ export async function openRedisReader(
   async function fetch(maxMessages: number, waitMs: number): Promise<void> {
     await whenReady(blocking, READY_WAIT_MS);
     clientId ??= await blocking.call("CLIENT", "ID");
-    const count = Math.max(1, Math.min(1_000, Math.ceil(maxMessages / perEntry)));
+    const wanted = Math.min(Math.ceil(maxMessages / perEntry), Math.floor(READ_BYTES / entryBytes));
+    const count = Math.max(1, Math.min(1_000, wanted));
     const block = waitMs > 0 ? ["BLOCK", Math.ceil(Math.min(waitMs, MAX_BLOCK_MS))] : [];
     const args = ["GROUP", group, consumer, "COUNT", count, ...block, "STREAMS", stream, ">"];
     const reply = (await blocking.call("XREADGROUP", ...args)) as [string, RawEntry[]][] | null;
@@ -47,9 +51,14 @@ export async function openRedisReader(
     if (raw.length === 0) return;
     const entries = raw.map((entry) => toEntry(entry, 1));
     let messages = 0;
-    for (const entry of entries) messages += entry.messages.length;
-    const mean = messages / entries.length;
-    perEntry = Math.max(mean, perEntry * 0.75 + mean * 0.25);
+    let bytes = 0;
+    for (const entry of entries) {
+      messages += entry.messages.length;
+      for (const message of entry.messages) bytes += message.length;
+    }
+    const cautious = (sofar: number, mean: number) => Math.max(mean, sofar * 0.75 + mean * 0.25);
+    perEntry = cautious(perEntry, messages / entries.length);
+    entryBytes = cautious(entryBytes, bytes / entries.length);
     upkeep.seen(entries);
     inbox.push(entries);
   }

@@ -58,6 +58,8 @@ export interface Installation {
   pepper(): string;
   /** What the supervisor has printed. */
   output(): string;
+  /** Resolves with the first match in it, as soon as there is one: the welcome comes after the services are ready. */
+  printed(pattern: RegExp): Promise<RegExpExecArray>;
   /** Stops it with SIGTERM as Ctrl-C would, and resolves with its exit code. */
   stop(): Promise<number | null>;
 }
@@ -130,6 +132,8 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
       }
     },
     output: () => text,
+    printed: (pattern) =>
+      waitFor(() => pattern.exec(text) ?? undefined, { what: `the supervisor to print ${pattern}` }),
     stop: async () => {
       if (supervisor.exitCode === null && supervisor.signalCode === null) {
         const ended = new Promise((done) => supervisor.once("exit", done));
