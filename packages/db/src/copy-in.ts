@@ -19,12 +19,12 @@ export function copyIn(client: pg.ClientBase, statement: string, data: Buffer): 
     );
     const submit = query.submit.bind(query);
     query.submit = (connection) => {
-      const { stream, sendCopyFromChunk, endCopyFrom } = connection as CopyConnection;
-      stream.cork();
-      submit(connection);
-      sendCopyFromChunk.call(connection, data);
-      endCopyFrom.call(connection);
-      stream.uncork();
+      const copying = connection as CopyConnection;
+      copying.stream.cork();
+      submit(copying);
+      copying.sendCopyFromChunk(data);
+      copying.endCopyFrom();
+      copying.stream.uncork();
     };
     // The driver asks for the data here, and gives up where nobody has any.
     Object.assign(query, { handleCopyInResponse: () => {} });

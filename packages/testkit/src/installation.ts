@@ -132,8 +132,7 @@ export async function startInstallation(options: InstallationOptions = {}): Prom
       }
     },
     output: () => text,
-    printed: (pattern) =>
-      waitFor(() => pattern.exec(text) ?? undefined, { what: `the supervisor to print ${pattern}` }),
+    printed: (pattern) => waitFor(() => pattern.exec(text), { what: `the supervisor to print ${pattern}` }),
     stop: async () => {
       if (supervisor.exitCode === null && supervisor.signalCode === null) {
         const ended = new Promise((done) => supervisor.once("exit", done));

@@ -17,6 +17,7 @@ import { admitPackets } from "./packet-guard.ts";
 import { createPublishing } from "./publishing.ts";
 import type { Quota } from "./quota.ts";
 import { createSessions, type Session } from "./session.ts";
+import { createSubscriptions } from "./subscriptions.ts";
 import type { ReadTopic } from "./topic-reader.ts";
 
 /** What the broker needs around it. */
@@ -62,7 +63,6 @@ export const maxPacketOf = (maxPayloadBytes: number) => maxPayloadBytes + 1024 *
 
 const CONNECT_TIMEOUT_MS = 15_000;
 const MAX_UNKNOWN = 10_000;
-const MAX_FILTERS = 64;
 const WAITING_PER_CONNECTION = 2000;
 const TIME_EVERY_MS = 60_000;
 const RECHECK_MS = 10_000;
@@ -99,6 +99,7 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
   );
 
   const deliveries = createDeliveries(options.root, acl, sessions.all);
+  const subscriptions = createSubscriptions(acl, deps.claims);
   let confirmed: ConfirmedPublish | undefined;
 
   const turnAway = (
@@ -168,27 +169,15 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     },
     authorizeSubscribe: (client, subscription, done) => {
       const session = byClient.get(client);
-      const devices = session?.credential?.devices ?? [];
-      const granted =
-        session !== undefined &&
-        session.filters.size < MAX_FILTERS &&
-        (session.claim === undefined
-          ? acl.maySubscribe(subscription.topic, devices)
-          : deps.claims.mayListen(subscription.topic));
-      if (!session || !granted) {
-        if (session)
-          turnAway(session, "not_authorised", `may not subscribe to '${subscription.topic.slice(0, 100)}'`);
-        return done(null, null);
-      }
-      session.filters = new Map([...session.filters, [subscription.topic, subscription.qos]]);
-      done(null, subscription);
+      if (!session) return done(null, null);
+      const { topic, qos } = subscription;
+      if (subscriptions.grant(session, topic, qos)) return done(null, subscription);
+      turnAway(session, "not_authorised", `may not subscribe to '${topic.slice(0, 100)}'`);
+      done(null, null);
     },
     authorizeForward: (client, packet) => {
-      const session = byClient.get(client);
       confirmed?.forward(packet);
-      if (session?.claim !== undefined) return session.filters.has(packet.topic) ? packet : null;
-      const devices = session?.credential?.devices ?? [];
-      return packet.topic.startsWith("$") || acl.mayReceive(packet.topic, devices) ? packet : null;
+      return subscriptions.mayReceive(byClient.get(client), packet.topic) ? packet : null;
     },
   });
   // What devices publish is ingest's: it is not routed to other clients, retained or queued.
@@ -210,18 +199,17 @@ export async function openBroker(deps: BrokerDeps, options: BrokerOptions): Prom
     });
   };
   aedes.on("clientReady", forgetConnect);
-  aedes.on("subscribe", (subscriptions, client) => {
+  aedes.on("subscribe", (asked, client) => {
     const session = byClient.get(client);
     if (!session || session.conn.destroyed) return;
     deliveries.listen(
       session,
-      subscriptions.map(({ topic }) => topic).filter((topic) => session.filters.has(topic)),
+      asked.map(({ topic }) => topic).filter((topic) => session.filters.has(topic)),
     );
   });
   aedes.on("unsubscribe", (filters, client) => {
     const session = byClient.get(client);
-    if (session)
-      session.filters = new Map([...session.filters].filter(([filter]) => !filters.includes(filter)));
+    if (session) subscriptions.drop(session, filters);
   });
   const onError = (client: Client, error: Error) => {
     const session = byClient.get(client);

@@ -6,8 +6,8 @@ writeToStream.cacheNumbers = false;
 
 /** What the parser of a connection was told by its CONNECT. */
 interface Settings {
-  protocolVersion?: number;
-  bridgeMode?: boolean;
+  protocolVersion: number | undefined;
+  bridgeMode: boolean | undefined;
 }
 
 /**
@@ -17,8 +17,5 @@ interface Settings {
 export function forgetConnect(client: Client): void {
   const { _parser } = client as unknown as { _parser: { settings: Settings } };
   const { protocolVersion, bridgeMode } = _parser.settings;
-  _parser.settings = {
-    ...(protocolVersion === undefined ? {} : { protocolVersion }),
-    ...(bridgeMode === undefined ? {} : { bridgeMode }),
-  };
+  _parser.settings = { protocolVersion, bridgeMode };
 }
