@@ -1,10 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Progress } from "./e2e.ts";
 import type { HoldOptions, HoldReport } from "./hold.ts";
+import { ownScript } from "./own-script.ts";
 import { readProcessMemory } from "./process-cost.ts";
 import { openSystem, type System } from "./system.ts";
 
@@ -48,11 +48,9 @@ export async function benchConnections(
 }
 
 async function hold(system: System, connections: number) {
-  const { hostname, port } = new URL(system.status.mqttUrl);
   const { username, password } = system.fleet;
-  const options: HoldOptions = { host: hostname, port: Number(port), username, password, connections };
-  const script = join(import.meta.dirname, import.meta.filename.endsWith(".ts") ? "hold.ts" : "hold.js");
-  const child = spawn(process.execPath, [...process.execArgv, script, JSON.stringify(options)], {
+  const options: HoldOptions = { ...system.broker, username, password, connections };
+  const child = spawn(process.execPath, [...ownScript("hold"), JSON.stringify(options)], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const exited = once(child, "exit");

@@ -2,7 +2,7 @@ import { streamKey } from "@sluice/shared-types";
 import { type Ceilings, measureCeilings } from "./ceilings.ts";
 import { READINGS_PER_MESSAGE } from "./payload.ts";
 import { probeLatency } from "./probe.ts";
-import { type ProcessCost, readMachineTicks, stolenPercent } from "./process-cost.ts";
+import { type ProcessCost, watchStolen } from "./process-cost.ts";
 import { openSystem, type System } from "./system.ts";
 
 /** Figures of one end-to-end run: MQTT QoS 1 into the built-in broker, out of it committed rows. */
@@ -46,12 +46,11 @@ export async function benchE2e(
     await system.load({ connections: CONNECTIONS, seconds: 5, window: 64 });
     await untilDrained(system);
     say(`full speed for ${options.seconds} s`);
-    const stolen = { fullSpeed: 0, halfLoad: 0, idle: 0 };
-    let ticks = readMachineTicks();
+    const stolenAtFullSpeed = watchStolen();
     const full = await measureFull(system, options.seconds);
-    stolen.fullSpeed = stolenPercent(ticks);
+    const fullSpeed = stolenAtFullSpeed();
     say(`${full.readingsPerSecond} readings/s; ${options.halfLoad} readings/s for latency`);
-    ticks = readMachineTicks();
+    const stolenAtHalfLoad = watchStolen();
     const before = { costs: system.costs(), messages: await storedMessages(system) };
     const [paced, loaded] = await Promise.all([
       system.load({
@@ -62,14 +61,14 @@ export async function benchE2e(
       }),
       new Promise((resolve) => setTimeout(resolve, 3000)).then(() => probeLatency(system, 20, 15)),
     ]);
-    stolen.halfLoad = stolenPercent(ticks);
+    const halfLoad = stolenAtHalfLoad();
     await untilDrained(system);
     const halfLoadReadings = ((await storedMessages(system)) - before.messages) * READINGS_PER_MESSAGE;
     const halfLoadCosts = costPerMillion(before.costs, system.costs(), halfLoadReadings);
     say("ten messages a second");
-    ticks = readMachineTicks();
+    const stolenAtIdle = watchStolen();
     const idle = await probeLatency(system, 10, 15);
-    stolen.idle = stolenPercent(ticks);
+    const whileIdle = stolenAtIdle();
     say("ceilings of the servers alone");
     const ceilings = await measureCeilings(system);
     return {
@@ -79,7 +78,7 @@ export async function benchE2e(
       p99Ms: loaded.p99Ms,
       pubackP99Ms: paced.pubackP99Ms,
       idleP99Ms: idle.p99Ms,
-      stolenPercent: stolen,
+      stolenPercent: { fullSpeed, halfLoad, idle: whileIdle },
       ceilings,
       ledger: await readLedger(system),
     };

@@ -53,12 +53,10 @@ export async function probeLatency(system: System, perSecond: number, seconds: n
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function openProbePublisher(system: System, topic: string) {
-  const { hostname, port } = new URL(system.status.mqttUrl);
   const packets: PublishPacket[] = [];
   const publisher = await openPublisher({
     ...system.fleet,
-    host: hostname,
-    port: Number(port),
+    ...system.broker,
     clientId: `probe-${process.pid}-${Date.now()}`,
     packets,
     window: 1000,

@@ -56,21 +56,20 @@ export function readProcessMemory(pid: number): { mb: number; peakMb: number } {
   }
 }
 
-/** A look at the machine's clock ticks; {@link stolenPercent} compares two. */
-export interface MachineTicks {
-  all: number;
-  stolen: number;
+/**
+ * Starts to watch how much of its CPU time this machine does not get, because its host gives it to others; the returned
+ * function tells the percentage so far.
+ */
+export function watchStolen(): () => number {
+  const before = readMachineTicks();
+  return () => {
+    const now = readMachineTicks();
+    return Math.round((1000 * (now.stolen - before.stolen)) / Math.max(1, now.all - before.all)) / 10;
+  };
 }
 
-/** Ticks of all CPUs since the start, and those that the host of a virtual machine gave to others. */
-export function readMachineTicks(): MachineTicks {
+function readMachineTicks(): { all: number; stolen: number } {
   const [first = ""] = readFileSync("/proc/stat", "utf8").split("\n");
   const ticks = first.trim().split(/\s+/).slice(1, 9).map(Number);
   return { all: ticks.reduce((sum, n) => sum + n, 0), stolen: ticks[7] ?? 0 };
-}
-
-/** Percent of the CPU time since `before` that this machine wanted and did not get. */
-export function stolenPercent(before: MachineTicks): number {
-  const now = readMachineTicks();
-  return Math.round((1000 * (now.stolen - before.stolen)) / Math.max(1, now.all - before.all)) / 10;
 }

@@ -1,10 +1,10 @@
 import { execFile } from "node:child_process";
-import { join } from "node:path";
 import { promisify } from "node:util";
 import { type Bus, openBus } from "@sluice/bus";
 import { createApiKey, createDevice, type Db, openDb } from "@sluice/db";
 import { type InstallationStatus, startInstallation } from "@sluice/testkit/installation";
 import type { LoadOptions, LoadReport } from "./load.ts";
+import { ownScript } from "./own-script.ts";
 import { type ProcessCost, readProcessCost } from "./process-cost.ts";
 
 const run = promisify(execFile);
@@ -22,6 +22,8 @@ export interface System {
     options: Omit<LoadOptions, "host" | "port" | "username" | "password" | "devices">,
     brokerPort?: number,
   ): Promise<LoadReport>;
+  /** Where the built-in broker listens. */
+  broker: { host: string; port: number };
   /** Device ids the load speaks for, and the credential that owns them. */
   fleet: { devices: string[]; username: string; password: string };
   /** Registers a device and gives its HTTP key. */
@@ -46,6 +48,8 @@ export async function openSystem(
   const bus = await openBus(redisUrl);
   const ids = Array.from({ length: devices }, (_, i) => `bench_${String(i).padStart(4, "0")}`);
   const fleet = { devices: ids, ...(await installation.createFleet("bench", ids)) };
+  const { hostname, port } = new URL(status.mqttUrl);
+  const broker = { host: hostname, port: Number(port) };
   const processes = [...status.services, ...status.servers];
   return {
     status,
@@ -58,9 +62,9 @@ export async function openSystem(
       (await createApiKey(db, installation.pepper(), { name: "bench", scopes: ["read"] })).key,
     sluice: installation.sluice,
     costs: () => Object.fromEntries(processes.map(({ name, pid }) => [name, readProcessCost(pid)])),
+    broker,
     load: (options, brokerPort) => {
-      const { hostname, port } = new URL(status.mqttUrl);
-      return runLoad({ ...options, ...fleet, host: hostname, port: brokerPort ?? Number(port) });
+      return runLoad({ ...options, ...fleet, ...broker, port: brokerPort ?? broker.port });
     },
     close: async () => {
       await bus.close();
@@ -71,10 +75,10 @@ export async function openSystem(
 }
 
 async function runLoad(options: LoadOptions): Promise<LoadReport> {
-  const script = join(import.meta.dirname, import.meta.filename.endsWith(".ts") ? "load.ts" : "load.js");
-  const args = [...process.execArgv, script, JSON.stringify(options)];
   try {
-    const { stdout } = await run(process.execPath, args, { maxBuffer: 1 << 24 });
+    const { stdout } = await run(process.execPath, [...ownScript("load"), JSON.stringify(options)], {
+      maxBuffer: 1 << 24,
+    });
     return JSON.parse(stdout) as LoadReport;
   } catch (error) {
     // Its own message would repeat the command, with all devices.
